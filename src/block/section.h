@@ -1,0 +1,34 @@
+// The frame of a section, drawn in block_value.h.
+#pragma once
+
+#include "base/status.h"
+#include "base/types.h"
+#include "block/block_value.h"
+
+namespace omendb {
+
+struct SectionHeader {
+  uint8_t format;
+  uint8_t type;
+  uint16_t flags;
+  uint32_t size;
+  uint64_t lsn;
+  uint32_t crc32c;
+  uint32_t reserved;
+};
+static_assert(sizeof(SectionHeader) == kSectionHeaderSize);
+
+// Largest section: sizes and offsets are 32 bits wide.
+inline constexpr size_t kMaxSectionSize = 0xfffffff8u;
+
+// Writes the header of a finished section, checksum last.
+void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn lsn);
+
+// Reads and checks the header of the section that starts `value`, which is 8-aligned.
+// verify: its checksum too.
+Status ReadSection(Slice value, bool verify, SectionHeader* header);
+
+// kCorruption, "damaged row block", with a printf-like detail.
+Status DamagedBlock(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace omendb

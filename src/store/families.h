@@ -1,0 +1,33 @@
+// How the database is laid out and tuned, for its owner and for its readers alike.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "base/pure.h"
+
+namespace omendb {
+
+// Order of the families in lists of descriptors and handles. RocksDB insists on `default`.
+enum Family : int { kDefaultFamily, kRowsFamily, kKeysFamily, kMetaFamily, kFamilies };
+inline constexpr Family kOurFamilies[] = {kRowsFamily, kKeysFamily, kMetaFamily};
+const char* FamilyName(Family family);
+
+// What both sides must agree on: table format, comparator, no compression.
+rocksdb::ColumnFamilyOptions CommonFamilyOptions();
+// Quiet: no log file, no statistics, no archive of the write-ahead log that nobody writes.
+rocksdb::DBOptions CommonDbOptions();
+
+// Splits compaction output where a storage ends once the file is worth being one. An append to a
+// storage then finds no file of the bottom level in its way and is placed there as it is.
+std::shared_ptr<rocksdb::SstPartitionerFactory> NewStoragePartitioner();
+
+inline rocksdb::Slice ToRocksDb(Slice slice) { return {slice.data(), slice.size()}; }
+inline Slice FromRocksDb(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+}  // namespace omendb

@@ -1,0 +1,499 @@
+#include "store/primary_store.h"
+
+#include <dirent.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/listener.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdarg>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "key/block_key.h"
+#include "store/block_merge.h"
+#include "store/damaged_block.h"
+#include "store/families.h"
+#include "store/flush_files.h"
+#include "store/primary_file_system.h"
+#include "store/rocksdb_status.h"
+#include "store/signal_mask.h"
+#include "store/store_state.h"
+#include "base/pure.h"
+
+namespace omendb {
+namespace {
+
+constexpr uint64_t kMinLevelBase = 64ull << 20;
+// A flush adds a file with nothing but the state to level 0 beside its changes, hence twice what
+// measurements with one file a flush recommend.
+constexpr int kLevel0Trigger = 4;
+
+// RocksDB's own messages go to the server log: what it calls an error as a warning, the rest only
+// for whoever looks closely.
+class ServerLogger : public rocksdb::Logger {
+ public:
+  explicit ServerLogger(std::function<void(LogLevel, const std::string&)> log)
+      : rocksdb::Logger(rocksdb::WARN_LEVEL), log_(std::move(log)) {}
+  using rocksdb::Logger::Logv;
+  __attribute__((format(printf, 3, 0))) void Logv(const rocksdb::InfoLogLevel level,
+                                                  const char* format, va_list arguments) override {
+    if (!log_ || level < GetInfoLogLevel()) return;
+    char text[2048];
+    vsnprintf(text, sizeof(text), format, arguments);
+    log_(level >= rocksdb::ERROR_LEVEL && level != rocksdb::HEADER_LEVEL ? LogLevel::kWarning
+                                                                         : LogLevel::kDebug,
+         std::string("RocksDB: ") + text);
+  }
+  __attribute__((format(printf, 2, 0))) void Logv(const char* format, va_list arguments) override {
+    Logv(rocksdb::INFO_LEVEL, format, arguments);
+  }
+
+ private:
+  const std::function<void(LogLevel, const std::string&)> log_;
+};
+
+// What happens on RocksDB's own threads: decides what a failure there means.
+class Listener : public rocksdb::EventListener {
+ public:
+  Listener(const StoreOptions& options, std::shared_ptr<PrimaryFileSystem> file_system)
+      : log_(options.log),
+        failure_point_(options.failure_point),
+        file_system_(std::move(file_system)) {}
+
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    Reach("compaction_begin");
+  }
+  void OnTableFileCreated(const rocksdb::TableFileCreationInfo&) override {
+    Reach("compaction_file");
+  }
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    Reach("compaction_end");
+  }
+
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
+    // A failed compaction changed nothing. RocksDB tries it again a second later: when the disk has
+    // room again that succeeds, and a damaged file must not stop the flushes of all others.
+    if (reason == rocksdb::BackgroundErrorReason::kCompaction) {
+      std::string damage;
+      if (error->IsCorruption() &&
+          PassDamagedBlock(error->ToString(), file_system_.get(), &damage)) {
+        passed_blocks_.fetch_add(1);
+        Report("a damaged row block is kept as it is: " + damage);
+      } else {
+        Report("compaction failed and will be tried again: " + error->ToString());
+      }
+      *error = rocksdb::Status::OK();
+      return;
+    }
+    Report("the store will be opened anew: " + error->ToString());
+    must_reopen_.store(true);
+  }
+  // Recovery is opening anew, on the owner's thread, not a thread that polls for free space.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+
+  uint64_t passed_blocks() const { return passed_blocks_.load(); }
+  bool must_reopen() const { return must_reopen_.load(); }
+  void set_must_reopen(bool value) { must_reopen_.store(value); }
+
+ private:
+  // Compaction is tried again every second: say the same thing once a minute at most.
+  void Report(const std::string& text) {
+    const auto now = std::chrono::steady_clock::now();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (text == last_text_ && now < last_time_ + std::chrono::minutes(1)) return;
+      last_text_ = text;
+      last_time_ = now;
+    }
+    if (log_) log_(LogLevel::kWarning, text);
+  }
+
+  void Reach(const char* point) const {
+    if (failure_point_) failure_point_(point);
+  }
+
+  const std::function<void(LogLevel, const std::string&)> log_;
+  const std::function<void(const char*)> failure_point_;
+  const std::shared_ptr<PrimaryFileSystem> file_system_;
+  std::mutex mutex_;  // guards the next two
+  std::string last_text_;
+  std::chrono::steady_clock::time_point last_time_;
+  std::atomic<uint64_t> passed_blocks_{0};
+  std::atomic<bool> must_reopen_{false};
+};
+
+Status MakeDirectory(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return Status::Ok();
+  const int error = errno;
+  const bool full = error == ENOSPC || error == EDQUOT;
+  return Status::Make(full ? StatusCode::kDiskFull : StatusCode::kIoError,
+                      "could not create the directory of the omendb store",
+                      "\"" + path + "\": " + strerror(error));
+}
+
+// Calls visit(name, path) for each plain name in the directory.
+template <typename Visit>
+void VisitDirectory(const std::string& path, Visit visit) {
+  DIR* directory = opendir(path.c_str());
+  if (directory == nullptr) return;
+  while (const dirent* entry = readdir(directory)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") visit(name, path + "/" + name);
+  }
+  closedir(directory);
+}
+
+uint64_t LevelBaseFor(uint64_t family_size) { return std::max(kMinLevelBase, family_size / 10); }
+
+class PrimaryStoreImpl : public PrimaryStore {
+ public:
+  explicit PrimaryStoreImpl(const StoreOptions& options)
+      : options_(options),
+        staging_(options.path + "/staging"),
+        file_system_(std::make_shared<PrimaryFileSystem>(options.path)),
+        env_(rocksdb::NewCompositeEnv(file_system_)),
+        listener_(std::make_shared<Listener>(options, file_system_)),
+        filter_(NewGarbageFilter(options)) {}
+
+  ~PrimaryStoreImpl() override { Close(); }
+
+  Status Start() {
+    if (options_.oracle == nullptr) {
+      return Status::Make(StatusCode::kInvalidArgument, "the store needs an oracle");
+    }
+    OMENDB_RETURN_IF_ERROR(MakeDirectory(options_.path));
+    OMENDB_RETURN_IF_ERROR(MakeDirectory(staging_));
+    // RocksDB starts an empty log at every opening, and one that is killed leaves it behind. Readers
+    // open them all. Nothing is ever written to them, so the empty ones say nothing.
+    VisitDirectory(options_.path, [](const std::string& name, const std::string& path) {
+      struct stat info;
+      const bool is_log = name.ends_with(".log") && stat(path.c_str(), &info) == 0;
+      if (is_log && info.st_size == 0) unlink(path.c_str());
+    });
+    VisitDirectory(staging_,
+                   [](const std::string&, const std::string& path) { unlink(path.c_str()); });
+    return OpenDatabase();
+  }
+
+  Lsn durable_lsn() const override { return state_.lsn; }
+  uint64_t generation() const override { return state_.generation; }
+  std::string path() const override { return options_.path; }
+
+  Status LoadMeta(const std::function<Status(Slice key, Slice value)>& visit) override {
+    OMENDB_RETURN_IF_ERROR(CheckOpen());
+    std::unique_ptr<rocksdb::Iterator> it(
+        db_->NewIterator(rocksdb::ReadOptions(), handles_[kMetaFamily]));
+    for (it->SeekToFirst(); it->Valid(); it->Next()) {
+      const Slice key = FromRocksDb(it->key());
+      if (key == kStateKey) continue;
+      OMENDB_RETURN_IF_ERROR(visit(key, FromRocksDb(it->value())));
+    }
+    return it->status().ok() ? Status::Ok() : ReadError(it->status());
+  }
+
+  Status NewFlush(std::unique_ptr<Flush>* flush) override;
+  Status Ingest(FlushFiles* files, const StoreState& state);
+
+  CompactionDebt debt() const override {
+    CompactionDebt debt;
+    if (db_ == nullptr) return debt;
+    std::string level0;
+    if (db_->GetProperty(handles_[kRowsFamily], "rocksdb.num-files-at-level0", &level0)) {
+      debt.level0_files = atoi(level0.c_str());
+    }
+    db_->GetIntProperty(handles_[kRowsFamily],
+                        rocksdb::DB::Properties::kEstimatePendingCompactionBytes,
+                        &debt.pending_bytes);
+    uint64_t running = 0;
+    db_->GetIntProperty(rocksdb::DB::Properties::kNumRunningCompactions, &running);
+    debt.running = running > 0;
+    return debt;
+  }
+
+  Status Compact(StorageId storage) override {
+    OMENDB_RETURN_IF_ERROR(CheckOpen());
+    // It can take long and starts threads: so on a thread that takes no signals, while this one
+    // still answers them.
+    Status status;
+    std::thread compaction;
+    {
+      SignalBlock block;
+      compaction = std::thread([&] { status = CompactNow(storage); });
+    }
+    compaction.join();
+    return status;
+  }
+
+  size_t obsolete_files() const override { return file_system_->queued_files(); }
+  uint64_t obsolete_bytes() const override { return file_system_->queued_bytes(); }
+  size_t UnlinkObsoleteFiles() override {
+    if (file_system_->queued_files() == 0) return 0;
+    Reach("before_unlink");
+    return file_system_->UnlinkQueued();
+  }
+
+  uint64_t ApproximateSize(StorageId storage) const override {
+    uint64_t size = 0;
+    if (db_ == nullptr) return 0;
+    if (storage == 0) {
+      db_->GetIntProperty(handles_[kRowsFamily], rocksdb::DB::Properties::kLiveSstFilesSize, &size);
+      return size;
+    }
+    const std::string low = BlockKey(storage, 0), high = BlockKey(storage + 1, 0);
+    const rocksdb::Range range(low, high);
+    rocksdb::SizeApproximationOptions options;
+    options.include_files = true;
+    if (!db_->GetApproximateSizes(options, handles_[kRowsFamily], &range, 1, &size).ok()) return 0;
+    return size;
+  }
+
+  std::string Describe() const override {
+    if (db_ == nullptr) return "the store is not open: " + open_error_.message();
+    std::string text;
+    for (Family family : kOurFamilies) {
+      std::string levels;
+      db_->GetProperty(handles_[family], "rocksdb.levelstats", &levels);
+      text += std::string(FamilyName(family)) + "\n" + levels;
+    }
+    return text;
+  }
+
+ private:
+  Status CompactNow(StorageId storage);
+  Status CheckOpen() const { return db_ != nullptr ? Status::Ok() : open_error_; }
+  Status OpenDatabase();
+  Status ReadStates();
+  void Close();
+  void AdjustLevelBase();
+  void Reach(const char* point) const {
+    if (options_.failure_point) options_.failure_point(point);
+  }
+  void Log(LogLevel level, const std::string& text) const {
+    if (options_.log) options_.log(level, text);
+  }
+
+  const StoreOptions options_;
+  const std::string staging_;
+  const std::shared_ptr<PrimaryFileSystem> file_system_;
+  const std::unique_ptr<rocksdb::Env> env_;
+  const std::shared_ptr<Listener> listener_;
+  const std::unique_ptr<rocksdb::CompactionFilter> filter_;
+
+  rocksdb::Options family_options_[kFamilies];
+  rocksdb::DB* db_ = nullptr;  // nullptr after a failed attempt to open it anew: see open_error_
+  std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+  Status open_error_;
+  StoreState state_;
+  uint64_t level_base_ = kMinLevelBase;
+  uint64_t flushes_ = 0;
+};
+
+Status PrimaryStoreImpl::OpenDatabase() {
+  SignalBlock block;
+  rocksdb::DBOptions db_options = CommonDbOptions();
+  db_options.env = env_.get();
+  db_options.create_if_missing = true;
+  db_options.create_missing_column_families = true;
+  db_options.best_efforts_recovery = options_.best_efforts_recovery;
+  db_options.info_log = std::make_shared<ServerLogger>(options_.log);
+  db_options.listeners.push_back(listener_);
+  db_options.max_background_compactions = std::max(1, options_.background_jobs);
+  db_options.max_background_flushes = 1;
+
+  // Before the open, so that no options file has to be written after it.
+  uint64_t size = 0;
+  VisitDirectory(options_.path, [&](const std::string& name, const std::string& path) {
+    struct stat info;
+    if (name.ends_with(".sst") && stat(path.c_str(), &info) == 0) size += info.st_size;
+  });
+  level_base_ = LevelBaseFor(size);
+
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (int family = 0; family < kFamilies; family++) {
+    rocksdb::ColumnFamilyOptions options = CommonFamilyOptions();
+    options.level_compaction_dynamic_level_bytes = true;
+    options.max_bytes_for_level_base = kMinLevelBase;
+    options.target_file_size_base = options_.target_file_size;
+    options.level0_file_num_compaction_trigger = kLevel0Trigger;
+    if (family == kRowsFamily) {
+      options.merge_operator = NewFoldOperator(options_);
+      options.compaction_filter = filter_.get();
+      options.sst_partitioner_factory = NewStoragePartitioner();
+      options.max_bytes_for_level_base = level_base_;
+    }
+    family_options_[family] = rocksdb::Options(db_options, options);
+    descriptors.emplace_back(family == kDefaultFamily
+                                 ? rocksdb::kDefaultColumnFamilyName
+                                 : std::string(FamilyName(static_cast<Family>(family))),
+                             options);
+  }
+  // What an ingest took back that seemed to fail may be live; the open queues anew what is not.
+  file_system_->ForgetQueued();
+  const rocksdb::Status s =
+      rocksdb::DB::Open(db_options, options_.path, descriptors, &handles_, &db_);
+  if (!s.ok()) {
+    db_ = nullptr;
+    handles_.clear();
+    open_error_ = FromRocksDb(s, "could not open the omendb store");
+    return open_error_;
+  }
+  listener_->set_must_reopen(false);
+  Status status = ReadStates();
+  if (!status.ok()) {
+    Close();
+    open_error_ = status;
+  }
+  return status;
+}
+
+Status PrimaryStoreImpl::ReadStates() {
+  StoreState oldest, newest;
+  bool first = true;
+  for (Family family : kOurFamilies) {
+    StoreState state;
+    std::string value;
+    const rocksdb::Status s =
+        db_->Get(rocksdb::ReadOptions(), handles_[family], ToRocksDb(kStateKey), &value);
+    if (!s.ok() && !s.IsNotFound()) return ReadError(s);
+    if (s.ok() && !state.Decode(value)) {
+      return Status::Corruption("the state of the omendb store is damaged",
+                                std::string("Family \"") + FamilyName(family) + "\".");
+    }
+    if (first || state.lsn < oldest.lsn) oldest.lsn = state.lsn;
+    newest.lsn = std::max(newest.lsn, state.lsn);
+    newest.generation = std::max(newest.generation, state.generation);
+    first = false;
+  }
+  if (oldest.lsn != newest.lsn) {
+    Log(LogLevel::kWarning, "families of the store differ in age: the oldest has LSN " +
+                                std::to_string(oldest.lsn) + ", the newest " +
+                                std::to_string(newest.lsn));
+  }
+  state_.lsn = oldest.lsn;
+  state_.generation = newest.generation;
+  return Status::Ok();
+}
+
+Status PrimaryStoreImpl::CompactNow(StorageId storage) {
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;
+  // Values at the bottom are folded again even if nothing lies above them.
+  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  const std::string low = BlockKey(storage, 0), high = BlockKey(storage + 1, 0);
+  const rocksdb::Slice begin(low), end(high);
+  for (Family family : kOurFamilies) {
+    if (storage != 0 && family != kRowsFamily) continue;
+    rocksdb::Status s;
+    uint64_t passed;
+    do {  // each damaged block costs one attempt
+      passed = listener_->passed_blocks();
+      s = db_->CompactRange(options, handles_[family], storage != 0 ? &begin : nullptr,
+                            storage != 0 ? &end : nullptr);
+    } while (s.IsCorruption() && listener_->passed_blocks() > passed);
+    if (!s.ok()) return FromRocksDb(s, "could not compact the omendb store");
+  }
+  return Status::Ok();
+}
+
+void PrimaryStoreImpl::Close() {
+  if (db_ == nullptr) return;
+  SignalBlock block;
+  for (rocksdb::ColumnFamilyHandle* handle : handles_) {
+    if (!db_->DestroyColumnFamilyHandle(handle).ok()) continue;
+  }
+  handles_.clear();
+  const rocksdb::Status s = db_->Close();
+  if (!s.ok()) Log(LogLevel::kWarning, "closing the store: " + s.ToString());
+  delete db_;
+  db_ = nullptr;
+}
+
+// Keeps all but a tenth of the rows in the bottom level whatever their size, in as few levels as
+// possible: each level above it is one more operand to read.
+void PrimaryStoreImpl::AdjustLevelBase() {
+  const uint64_t wanted = LevelBaseFor(ApproximateSize(0));
+  if (wanted < level_base_ + level_base_ / 4 && wanted > level_base_ / 2) return;
+  if (wanted == level_base_) return;
+  const rocksdb::Status s = db_->SetOptions(handles_[kRowsFamily],
+                                            {{"max_bytes_for_level_base", std::to_string(wanted)}});
+  if (s.ok()) {
+    level_base_ = wanted;
+  } else {
+    Log(LogLevel::kWarning, "could not change the level sizes of the store: " + s.ToString());
+  }
+}
+
+class FlushImpl : public PrimaryStore::Flush {
+ public:
+  FlushImpl(PrimaryStoreImpl* store, std::unique_ptr<FlushFiles> files)
+      : store_(store), files_(std::move(files)) {}
+
+  Status AddBlock(StorageId storage, BlockNo block, bool new_block, Slice value) override {
+    return files_->AddBlock(storage, block, new_block, value);
+  }
+  void PutMeta(Slice key, Slice value) override { files_->PutMeta(key, value); }
+  void DeleteMeta(Slice key) override { files_->DeleteMeta(key); }
+  void DropStorage(StorageId storage) override { files_->DropStorage(storage); }
+  uint64_t bytes_written() const override { return files_->bytes_written(); }
+  Status Commit(Lsn lsn) override {
+    StoreState state;
+    state.lsn = std::max(lsn, store_->durable_lsn());
+    state.generation = store_->generation() + 1;
+    return store_->Ingest(files_.get(), state);
+  }
+
+ private:
+  PrimaryStoreImpl* const store_;
+  const std::unique_ptr<FlushFiles> files_;
+};
+
+Status PrimaryStoreImpl::NewFlush(std::unique_ptr<Flush>* flush) {
+  if (db_ == nullptr || listener_->must_reopen()) {
+    Close();
+    OMENDB_RETURN_IF_ERROR(OpenDatabase());
+  }
+  auto files = std::make_unique<FlushFiles>(staging_ + "/" + std::to_string(flushes_++) + "-",
+                                            options_.target_file_size, &family_options_, &handles_);
+  *flush = std::make_unique<FlushImpl>(this, std::move(files));
+  return Status::Ok();
+}
+
+Status PrimaryStoreImpl::Ingest(FlushFiles* files, const StoreState& state) {
+  OMENDB_RETURN_IF_ERROR(files->Finish(state));
+  Reach("flush_after_files");
+  SignalBlock block;
+  Reach("flush_before_ingest");
+  file_system_->Hold();
+  const rocksdb::Status s = db_->IngestExternalFiles(files->IngestArgs());
+  if (!s.ok()) {
+    listener_->set_must_reopen(true);
+    return WriteError(s);
+  }
+  file_system_->Release();
+  Reach("flush_after_ingest");
+  state_ = state;
+  AdjustLevelBase();
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status PrimaryStore::Open(const StoreOptions& options, std::unique_ptr<PrimaryStore>* store) {
+  auto opened = std::make_unique<PrimaryStoreImpl>(options);
+  OMENDB_RETURN_IF_ERROR(opened->Start());
+  *store = std::move(opened);
+  return Status::Ok();
+}
+
+}  // namespace omendb

@@ -1,0 +1,168 @@
+#include "store/reader_file_system.h"
+
+#include <fcntl.h>
+#include <rocksdb/file_system.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/pure.h"
+#include "store/bus_guard.h"
+#include "store/sst_layout.h"
+
+namespace omendb {
+namespace {
+
+using rocksdb::IOStatus;
+
+IOStatus ErrnoStatus(const std::string& what, const std::string& name) {
+  const std::string text = what + " " + name;
+  if (errno == ENOENT) return IOStatus::PathNotFound(text, strerror(errno));
+  return IOStatus::IOError(text, strerror(errno));
+}
+
+// Bytes read, less than n only at the end of the file; -1 with errno.
+ssize_t ReadFully(int fd, uint64_t offset, size_t n, char* to) {
+  size_t done = 0;
+  while (done < n) {
+    const ssize_t got = pread(fd, to + done, n - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) break;
+    done += got;
+  }
+  return static_cast<ssize_t>(done);
+}
+
+class FileBytes : public SstBytes {
+ public:
+  explicit FileBytes(int fd) : fd_(fd) {}
+  bool Read(uint64_t offset, size_t n, char* to) const override {
+    return ReadFully(fd_, offset, n, to) == static_cast<ssize_t>(n);
+  }
+
+ private:
+  const int fd_;
+};
+
+class MappedTailFile : public rocksdb::FSRandomAccessFile {
+ public:
+  static IOStatus Open(const std::string& name,
+                       std::unique_ptr<rocksdb::FSRandomAccessFile>* result) {
+    std::unique_ptr<MappedTailFile> file(new MappedTailFile(name));
+    file->fd_ = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file->fd_ < 0) return ErrnoStatus("could not open", name);
+    struct stat info;
+    if (fstat(file->fd_, &info) != 0) return ErrnoStatus("could not stat", name);
+    file->size_ = info.st_size;
+    file->data_end_ = SstDataEnd(FileBytes(file->fd_), file->size_);
+    if (file->data_end_ < file->size_) {
+      const uint64_t page = sysconf(_SC_PAGESIZE);
+      file->map_begin_ = file->data_end_ / page * page;
+      const size_t length = file->size_ - file->map_begin_;
+      void* map = mmap(nullptr, length, PROT_READ, MAP_SHARED, file->fd_, file->map_begin_);
+      if (map == MAP_FAILED) {
+        file->data_end_ = file->size_;  // address space is short: read it all
+      } else {
+        file->map_ = static_cast<char*>(map);
+        file->range_ = std::make_unique<MappedRange>(map, length);
+      }
+    }
+    // A point read takes one block somewhere; scans ask for what they will need (Prefetch).
+    posix_fadvise(file->fd_, 0, 0, POSIX_FADV_RANDOM);
+    *result = std::move(file);
+    return IOStatus::OK();
+  }
+
+  ~MappedTailFile() override {
+    range_.reset();
+    if (map_ != nullptr) munmap(map_, size_ - map_begin_);
+    if (fd_ >= 0) close(fd_);
+  }
+
+  IOStatus Read(uint64_t offset, size_t n, const rocksdb::IOOptions&, rocksdb::Slice* result,
+                char* scratch, rocksdb::IODebugContext*) const override {
+    if (offset >= data_end_ && offset <= size_) {
+      n = n < size_ - offset ? n : size_ - offset;
+      *result = rocksdb::Slice(map_ + (offset - map_begin_), n);
+      return IOStatus::OK();
+    }
+    const ssize_t got = ReadFully(fd_, offset, n, scratch);
+    if (got < 0) return ErrnoStatus("could not read", name_);
+    *result = rocksdb::Slice(scratch, got);
+    return IOStatus::OK();
+  }
+
+  // Always OK: otherwise RocksDB would read the tail into a buffer of its own.
+  IOStatus Prefetch(uint64_t offset, size_t n, const rocksdb::IOOptions&,
+                    rocksdb::IODebugContext*) override {
+    if (offset < data_end_ && offset + n < size_) readahead(fd_, offset, n);
+    return IOStatus::OK();
+  }
+
+ private:
+  explicit MappedTailFile(const std::string& name) : name_(name) {}
+
+  const std::string name_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+  uint64_t data_end_ = 0;   // reads from here on are served from the mapping
+  uint64_t map_begin_ = 0;  // data_end_ rounded down to a page
+  char* map_ = nullptr;
+  std::unique_ptr<MappedRange> range_;
+};
+
+class ReaderFileSystem : public rocksdb::FileSystemWrapper {
+ public:
+  ReaderFileSystem() : rocksdb::FileSystemWrapper(rocksdb::FileSystem::Default()) {}
+  const char* Name() const override { return "omendb.reader"; }
+
+  IOStatus NewRandomAccessFile(const std::string& name, const rocksdb::FileOptions& options,
+                               std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                               rocksdb::IODebugContext* debug) override {
+    if (name.ends_with(".sst")) return MappedTailFile::Open(name, result);
+    return target()->NewRandomAccessFile(name, options, result, debug);
+  }
+
+  // Whatever a reader would change is the primary's.
+  IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions&,
+                           std::unique_ptr<rocksdb::FSWritableFile>*,
+                           rocksdb::IODebugContext*) override {
+    return Refuse(name);
+  }
+  IOStatus DeleteFile(const std::string& name, const rocksdb::IOOptions&,
+                      rocksdb::IODebugContext*) override {
+    return Refuse(name);
+  }
+  IOStatus RenameFile(const std::string& name, const std::string&, const rocksdb::IOOptions&,
+                      rocksdb::IODebugContext*) override {
+    return Refuse(name);
+  }
+  IOStatus CreateDir(const std::string& name, const rocksdb::IOOptions&,
+                     rocksdb::IODebugContext*) override {
+    return Refuse(name);
+  }
+  IOStatus CreateDirIfMissing(const std::string& name, const rocksdb::IOOptions&,
+                              rocksdb::IODebugContext*) override {
+    return Refuse(name);
+  }
+
+ private:
+  static IOStatus Refuse(const std::string& name) {
+    return IOStatus::NotSupported("a reader of the store writes nothing", name);
+  }
+};
+
+}  // namespace
+
+rocksdb::Env* ReaderEnv() {
+  static rocksdb::Env* const env =
+      rocksdb::NewCompositeEnv(std::make_shared<ReaderFileSystem>()).release();
+  return env;
+}
+
+}  // namespace omendb

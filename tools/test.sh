@@ -1,0 +1,196 @@
+#!/bin/bash
+# make test: sets up, builds, installs and runs every test, each layer on a server of its own that
+# is gone afterwards. Ends with a line "N passed, N failed" that counts test programs and files.
+# ONLY="unit pgtap ..." picks layers.
+set -u
+. "$(dirname "$0")/common.sh"
+under_reaper tools/test.sh "$@"
+
+logs=$BUILD/test-logs
+deadline=$((SECONDS + ${TEST_TIME_LIMIT:-2280}))  # seconds for everything
+passed=0 failed=0
+layer='' tap_dir=''
+layers=${ONLY:-includes unit asan regress isolation pgtap tap}
+
+finish() {
+  tools/server.sh destroy test
+  if [ -n "$tap_dir" ]; then
+    stop_tap_servers
+    rm -rf "$tap_dir"
+  fi
+}
+
+# Tests that were killed leave postmasters behind; their backends follow when these are gone.
+stop_tap_servers() {
+  local file pid
+  for file in "$tap_dir"/tmp_check/*/pgdata/postmaster.pid; do
+    [ -f "$file" ] || continue
+    pid=$(head -1 "$file")
+    kill -9 "$pid" 2>/dev/null
+  done
+}
+
+ok() { passed=$((passed + 1)); echo "ok     $1"; }
+
+# bad NAME LOG: shows what failed and the end of the log.
+bad() {
+  failed=$((failed + 1))
+  echo "FAILED $1"
+  if [ -s "${2:-}" ]; then
+    grep -nE -A6 '^not ok |^\[  FAILED  \]' "$2" | head -40
+    echo "------ end of $2"
+    tail -n 40 "$2"
+    echo "------"
+  fi
+}
+
+wants() { case " $layers " in *" $1 "*) echo "== $2"; true ;; *) false ;; esac; }
+
+# limited SECONDS COMMAND...: within what is left of the time for everything.
+limited() {
+  local left=$((deadline - SECONDS)) limit=$1
+  shift
+  [ "$left" -gt 5 ] || left=5
+  [ "$limit" -lt "$left" ] || limit=$left
+  timeout -k 10 "$limit" "$@" </dev/null
+}
+
+one() {  # one NAME COMMAND...: a test that is one command
+  local name=$1 log=$logs/$1.log
+  shift
+  if limited 300 "$@" >"$log" 2>&1; then
+    ok "$name"
+  else
+    [ $? != 124 ] || echo "timed out" >>"$log"
+    bad "$name" "$log"
+  fi
+}
+
+unit_programs() {  # unit_programs FOLDER
+  local source program
+  if ! limited 1800 "$MAKE" -s -j"$(nproc)" "$1-build" >"$logs/$1-build.log" 2>&1; then
+    bad "$1 (build)" "$logs/$1-build.log"
+    return
+  fi
+  for source in test/unit/*_test.cpp; do
+    [ -f "$source" ] || continue
+    program=$BUILD/$1/$(basename "$source" .cpp)
+    one "$1-$(basename "$program")" "$program"
+  done
+}
+
+start_server() {
+  # fsync is tested by kill -9, which does not need it: the kernel stays up.
+  if ! { tools/server.sh create test fsync=off && tools/server.sh start test; } \
+    >"$logs/server.log" 2>&1; then
+    bad "$layer (start of the server)" "$logs/server.log"
+    return 1
+  fi
+  eval "$(tools/server.sh env test)"
+}
+
+stop_server() {
+  cp "$BUILD/test/log" "$logs/$layer-server.log" 2>/dev/null
+  grep -E 'PANIC|was terminated by signal|TRAP:' "$logs/$layer-server.log" |
+    head -5 >"$logs/crashes" 
+  if [ -s "$logs/crashes" ]; then bad "$layer: the server crashed" "$logs/crashes"; fi
+  tools/server.sh destroy test
+}
+
+# regress_files DIFFS MAKE-VARIABLE...: pg_regress tests, counted by pg_regress's own lines.
+regress_files() {
+  local diffs=$1 log=$logs/$layer.log line name status before=$failed
+  shift
+  start_server || return
+  rm -f "$diffs"
+  limited 1200 "$MAKE" -s installcheck "PG_CONFIG=$PG_CONFIG" "$@" >"$log" 2>&1
+  status=$?
+  while read -r _ name _ line; do
+    case $line in
+      ok*) ok "$layer-$name" ;;
+      *) bad "$layer-$name" ;;
+    esac
+  done < <(grep -E '^test +[A-Za-z0-9_-]+ +\.\.\. ' "$log")
+  if [ "$failed" != "$before" ]; then
+    tail -n 200 "$diffs"
+  elif [ "$status" != 0 ]; then
+    bad "$layer" "$log"
+  fi
+  stop_server
+}
+
+pgtap_files() {
+  local file extensions
+  # A server that was built from source has no pgTAP of its own: it is plain SQL.
+  extensions=$("$PG_CONFIG" --sharedir)/extension
+  if [ ! -f "$extensions/pgtap.control" ]; then
+    as_root cp /usr/share/postgresql/15/extension/pgtap* "$extensions/"
+  fi
+  start_server || return
+  psql -qX -c 'CREATE EXTENSION omendb' -c 'CREATE EXTENSION pgtap' >"$logs/pgtap.log" 2>&1 ||
+    bad "pgtap (create extension)" "$logs/pgtap.log"
+  for file in test/pgtap/*.sql; do
+    [ -f "$file" ] || continue
+    one "pgtap-$(basename "$file" .sql)" pg_prove --ext .sql -v "$file"
+  done
+  stop_server
+}
+
+# The TAP tests start servers, so they run as the servers' user, on a copy where it may write.
+tap_files() {
+  local file name log pgxs
+  pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+  tap_dir=$(mktemp -d /tmp/omendb-tap-XXXXXX)
+  cp -R test/. "$tap_dir"
+  chown -R "$SERVER_USER" "$tap_dir"
+  for file in test/t/*.pl; do
+    [ -f "$file" ] || continue
+    name=$(basename "$file" .pl) log=$logs/tap-$(basename "$file" .pl).log
+    if limited 900 env -C "$tap_dir" TESTDIR="$tap_dir" PGPORT=65432 \
+      PG_REGRESS="$pgxs/src/test/regress/pg_regress" "${AS_SERVER_USER[@]}" \
+      prove -v -I "$pgxs/src/test/perl" -I "$tap_dir/t" "t/$name.pl" >"$log" 2>&1; then
+      ok "tap-$name"
+    else
+      [ $? != 124 ] || echo "timed out" >>"$log"
+      cat "$tap_dir/tmp_check/log/regress_log_$name" >>"$log" 2>/dev/null
+      mkdir -p "$logs/tap-$name"
+      cp "$tap_dir/tmp_check/log/"*"$name"* "$logs/tap-$name/" 2>/dev/null
+      bad "tap-$name" "$log"
+    fi
+    stop_tap_servers
+    rm -rf "$tap_dir/tmp_check"
+  done
+}
+
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+rm -rf "$logs"
+mkdir -p "$logs"
+tools/setup.sh >"$logs/setup.log" 2>&1 || { tail -30 "$logs/setup.log"; die "set-up failed"; }
+find_server
+
+if wants includes "Include table"; then
+  one includes-self-test perl tools/check_includes.pl --self-test
+  one includes perl tools/check_includes.pl
+fi
+if wants unit "Unit tests"; then unit_programs unit; fi
+if wants asan "Unit tests under ASan and UBSan"; then unit_programs unit-asan; fi
+
+if build_and_install >"$logs/build.log" 2>&1; then
+  if wants regress "Regression tests"; then
+    layer=regress regress_files regression.diffs ISOLATION=
+  fi
+  if wants isolation "Isolation tests"; then
+    layer=isolation regress_files "$BUILD/isolation/regression.diffs" REGRESS=
+  fi
+  if wants pgtap "pgTAP tests"; then layer=pgtap pgtap_files; fi
+  if wants tap "TAP tests"; then layer=tap tap_files; fi
+else
+  bad "build and install" "$logs/build.log"
+fi
+
+finish
+trap - EXIT
+echo "took $((SECONDS / 60)) min $((SECONDS % 60)) s; logs are in ${logs#"$ROOT"/}"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
