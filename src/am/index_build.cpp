@@ -1,0 +1,212 @@
+#include "am/callbacks.h"
+#include "am/slot.h"
+#include "engine/row_life.h"
+#include "pg/storage_table.h"
+
+extern "C" {
+#include "access/relscan.h"
+#include "catalog/index.h"
+#include "commands/progress.h"
+#include "executor/executor.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
+}
+
+namespace omendb {
+namespace {
+
+// What evaluating index expressions and predicates needs.
+struct IndexEvaluation {
+  EState* estate;
+  ExprContext* econtext;
+  ExprState* predicate;
+  TupleTableSlot* slot;
+  Datum values[INDEX_MAX_KEYS];
+  bool nulls[INDEX_MAX_KEYS];
+};
+
+void StartEvaluation(Relation table, IndexInfo* info, IndexEvaluation* evaluation) {
+  evaluation->estate = CreateExecutorState();
+  evaluation->econtext = GetPerTupleExprContext(evaluation->estate);
+  evaluation->slot = table_slot_create(table, nullptr);
+  evaluation->econtext->ecxt_scantuple = evaluation->slot;
+  evaluation->predicate = ExecPrepareQual(info->ii_Predicate, evaluation->estate);
+}
+
+// False if the partial index does not want the row in the slot.
+bool Evaluate(IndexInfo* info, IndexEvaluation* evaluation) {
+  MemoryContextReset(evaluation->econtext->ecxt_per_tuple_memory);
+  if (evaluation->predicate != nullptr && !ExecQual(evaluation->predicate, evaluation->econtext)) {
+    return false;
+  }
+  FormIndexDatum(info, evaluation->slot, evaluation->estate, evaluation->values, evaluation->nulls);
+  return true;
+}
+
+void EndEvaluation(IndexInfo* info, IndexEvaluation* evaluation) {
+  ExecDropSingleTupleTableSlot(evaluation->slot);
+  FreeExecutorState(evaluation->estate);
+  // They pointed into the executor state.
+  info->ii_ExpressionsState = NIL;
+  info->ii_PredicateState = nullptr;
+}
+
+struct BuildDecision {
+  bool index_it, alive, counts;
+};
+
+// SnapshotAny: decides what becomes of a row, waiting for running transactions where the answer
+// depends on their end. Puts the version to index into the slot.
+BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, IndexInfo* info,
+                        bool any_visible, TransactionId oldest_xmin, const VersionMeta* sole,
+                        TupleTableSlot* slot) {
+  bool unique = info->ii_Unique || info->ii_ExclusionOps != nullptr;
+  ItemPointerData tid;
+  EncodeTid(id, &tid);
+  for (;;) {
+    RowLifeInfo life;
+    if (sole != nullptr) {
+      life = LifeOfSoleVersion(*sole);
+      sole = nullptr;  // after a wait there may be more
+      if (life.life == RowLife::kNone) return BuildDecision{false, false, false};
+    } else {
+      ExecClearTuple(slot);
+      JudgeRow(table, storage, id, oldest_xmin, HolderOf(slot), &life);
+      if (life.life == RowLife::kNone) return BuildDecision{false, false, false};
+      ShowHeldRow(slot, table);
+    }
+    // Old snapshots may see another version under this TID, with other keys: they must not use
+    // the index.
+    if (life.older_versions) info->ii_BrokenHotChain = true;
+    switch (life.life) {
+      case RowLife::kLive:
+        return BuildDecision{true, true, true};
+      case RowLife::kRecentlyDead:
+        return BuildDecision{true, false, false};
+      case RowLife::kInsertInProgress:
+        if (any_visible || life.own) return BuildDecision{true, true, true};
+        if (!unique) return BuildDecision{true, true, false};
+        break;
+      case RowLife::kDeleteInProgress:
+        if (any_visible) return BuildDecision{true, false, true};
+        if (life.own) return BuildDecision{true, false, false};
+        if (!unique) return BuildDecision{true, false, true};
+        break;
+      default:
+        break;
+    }
+    XactLockTableWait(life.xid, table, &tid, XLTW_InsertIndexUnique);
+    CHECK_FOR_INTERRUPTS();
+  }
+}
+
+}  // namespace
+
+double omendb_index_build_range_scan(Relation table, Relation index, struct IndexInfo* info, bool,
+                                     bool any_visible, bool progress, BlockNumber start,
+                                     BlockNumber count, IndexBuildCallback callback,
+                                     void* callback_state, TableScanDesc scan) {
+  IndexEvaluation evaluation;
+  StartEvaluation(table, info, &evaluation);
+  TransactionId oldest_xmin = InvalidTransactionId;
+  if (!IsBootstrapProcessingMode() && !info->ii_Concurrent) {
+    oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  }
+  bool own_snapshot = false;
+  if (scan == nullptr) {
+    Snapshot snapshot = SnapshotAny;
+    if (!TransactionIdIsValid(oldest_xmin)) {
+      snapshot = RegisterSnapshot(GetTransactionSnapshot());
+      own_snapshot = true;
+    }
+    scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+    SetScanLimits(scan, start, count);
+  }
+  Snapshot snapshot = scan->rs_snapshot;
+  bool judge = snapshot == SnapshotAny;
+  StorageId storage = StorageOf(table);
+  BlockNumber blocks = storage == 0 ? 0 : StorageBlockCount(storage);
+  if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
+  BlockNumber reported = InvalidBlockNumber;
+  double live_rows = 0;
+  while (omendb_scan_getnextslot(scan, ForwardScanDirection, evaluation.slot)) {
+    CHECK_FOR_INTERRUPTS();
+    RowId id = DecodeTid(&evaluation.slot->tts_tid);
+    if (progress && id.block != reported) {
+      pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, id.block);
+      reported = id.block;
+    }
+    id.alias = 0;
+    BuildDecision decision{true, true, true};
+    if (judge) {
+      decision = DecideRow(table, storage, id, info, any_visible, oldest_xmin,
+                           CurrentSoleVersion(scan), evaluation.slot);
+    }
+    if (decision.counts) live_rows += 1;
+    if (!decision.index_it || !Evaluate(info, &evaluation)) continue;
+    ItemPointerData tid;
+    EncodeTid(id, &tid);
+    callback(index, &tid, evaluation.values, evaluation.nulls, decision.alive, callback_state);
+  }
+  if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, blocks);
+  table_endscan(scan);
+  if (own_snapshot) UnregisterSnapshot(snapshot);
+  EndEvaluation(info, &evaluation);
+  return live_rows;
+}
+
+namespace {
+
+// The TIDs that the index has, in order.
+struct IndexedTids {
+  Tuplesortstate* sort;
+  ItemPointerData current;
+  bool have, exhausted;
+};
+
+void Advance(IndexedTids* tids) {
+  Datum value;
+  bool is_null;
+  tids->have = tuplesort_getdatum(tids->sort, true, &value, &is_null, nullptr);
+  if (!tids->have) {
+    tids->exhausted = true;
+    return;
+  }
+  itemptr_decode(&tids->current, DatumGetInt64(value));
+}
+
+}  // namespace
+
+void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo* info,
+                                Snapshot snapshot, struct ValidateIndexState* state) {
+  IndexEvaluation evaluation;
+  StartEvaluation(table, info, &evaluation);
+  TableScanDesc scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+  IndexedTids indexed{state->tuplesort, {}, false, false};
+  while (omendb_scan_getnextslot(scan, ForwardScanDirection, evaluation.slot)) {
+    CHECK_FOR_INTERRUPTS();
+    state->htups += 1;
+    RowId id = DecodeTid(&evaluation.slot->tts_tid);
+    id.alias = 0;
+    ItemPointerData tid;
+    EncodeTid(id, &tid);
+    while (!indexed.exhausted &&
+           (!indexed.have || ItemPointerCompare(&indexed.current, &tid) < 0)) {
+      Advance(&indexed);
+    }
+    if (indexed.have && ItemPointerEquals(&indexed.current, &tid)) continue;
+    if (!Evaluate(info, &evaluation)) continue;
+    // The unique check sees the row itself and its rivals by TID, as for any insertion.
+    index_insert(index, evaluation.values, evaluation.nulls, &tid, table,
+                 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+    state->tups_inserted += 1;
+  }
+  table_endscan(scan);
+  EndEvaluation(info, &evaluation);
+}
+
+}  // namespace omendb

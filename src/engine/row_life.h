@@ -1,0 +1,35 @@
+// How alive a row is, for index builds, ANALYZE and VACUUM: as HeapTupleSatisfiesVacuum, per row.
+#pragma once
+
+#include "engine/row_read.h"
+
+namespace omendb {
+
+enum class RowLife {
+  kNone,  // nothing there, or dead to everyone
+  kLive,
+  kRecentlyDead,      // deleted or moved; some snapshot may still see it
+  kInsertInProgress,  // inserted by a running transaction (maybe the own one)
+  kDeleteInProgress,  // deleted or moved by a running transaction (maybe the own one)
+  kUpdateInProgress,  // updated in place by another running transaction
+};
+
+struct RowLifeInfo {
+  RowLife life;
+  TransactionId xid;    // of the running transaction
+  bool own;             // that one is the current transaction
+  bool older_versions;  // some snapshot may see another version under the same TID
+  // kNone: the last transaction that ended the row. Invalid if no snapshot ever saw it (its insert
+  // aborted); died_unknown if the store has forgotten already.
+  TransactionId died_by;
+  bool died_unknown;
+};
+
+// Judges one row; leaves its newest version in the holder if there is any that counts.
+void JudgeRow(Relation relation, StorageId storage, const RowId& id, TransactionId oldest_xmin,
+              RowHolder* holder, RowLifeInfo* info);
+
+// The same for a row that has no other version than this one.
+RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta);
+
+}  // namespace omendb

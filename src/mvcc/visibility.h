@@ -1,0 +1,36 @@
+// Which versions a snapshot sees: PostgreSQL's rules on OmenDB's versions. No combo command ids, no
+// multixacts: every version has its own (xid, cid), and a row's versions form a list, newest first.
+//
+// Hints: where the caller has a flag byte in shared memory it passes it along, and the end of a
+// transaction is remembered there. Hints never leave memory; what is persisted are verdicts.
+#pragma once
+
+#include <atomic>
+
+#include "base/types.h"
+#include "pg/server.h"
+
+namespace omendb {
+
+enum class XidState { kOwn, kInProgress, kCommitted, kAborted };
+
+inline TransactionId ShortXid(const VersionMeta& meta) {
+  return static_cast<TransactionId>(meta.xid);
+}
+
+// The state now, not by any snapshot. May read clog.
+XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints);
+
+// True if the version's effect (a row, a delete, a move) belongs to what an MVCC snapshot sees.
+bool EffectInSnapshot(const VersionMeta& meta, std::atomic<uint8_t>* hints, Snapshot snapshot);
+
+// True if the transaction of the version ended so long ago that every snapshot knows its end.
+bool EndedForEveryone(const VersionMeta& meta, struct GlobalVisState* horizon);
+
+// Whether a lock of strength `held` by one transaction keeps another from getting `wanted`.
+bool LocksConflict(LockStrength held, LockStrength wanted);
+
+// The row lock that a version implies while its transaction runs.
+LockStrength ImpliedLock(const VersionMeta& meta);
+
+}  // namespace omendb

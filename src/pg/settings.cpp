@@ -1,0 +1,46 @@
+#include "pg/settings.h"
+
+extern "C" {
+#include "utils/guc.h"
+}
+
+namespace omendb {
+
+int g_write_buffer_size_kb = 256 * 1024;
+int g_max_storages = 16384;
+int g_block_cache_size_kb = 1024;
+int g_compaction_jobs = 2;
+int g_target_file_size_kb = 64 * 1024;
+bool g_verify_checksums = true;
+char* g_failure_point = nullptr;
+
+void DefineSettings() {
+  DefineCustomIntVariable(
+      "omendb.write_buffer_size", "Sets the shared memory that holds changes not yet in the store.",
+      "It is divided into four segments of equal size.", &g_write_buffer_size_kb, 256 * 1024,
+      16 * 1024, 64 * 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "omendb.max_storages", "Sets the largest number of relation storages that can exist.",
+      "Every omendb table, partition and materialized view with data has one.", &g_max_storages,
+      16384, 64, 1 << 22, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("omendb.local_block_cache_size",
+                          "Sets the memory in which a session keeps row blocks it has read.",
+                          nullptr, &g_block_cache_size_kb, 1024, 64, 64 * 1024 * 1024,
+                          PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "omendb.compaction_jobs", "Sets the number of threads that compact the store.", nullptr,
+      &g_compaction_jobs, 2, 1, 64, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("omendb.target_file_size", "Sets the size of the store's files.", nullptr,
+                          &g_target_file_size_kb, 64 * 1024, 1024, 4 * 1024 * 1024, PGC_POSTMASTER,
+                          GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  DefineCustomBoolVariable("omendb.verify_checksums",
+                           "Verifies the checksum of every row block read from the store.", nullptr,
+                           &g_verify_checksums, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomStringVariable(
+      "omendb.failure_point", "Names the point at which a server process kills itself.",
+      "For crash tests: name, name:count or name:sleep.", &g_failure_point, "", PGC_SIGHUP,
+      GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  MarkGUCPrefixReserved("omendb");
+}
+
+}  // namespace omendb

@@ -1,0 +1,151 @@
+// Everything that the server's processes share besides the contents of the segments: one struct in
+// shared memory, made by the postmaster, zeroed again after a crash.
+//
+// Lock order: freeze queue, freeze, stripe, storage table, WAL insertion. Store openers and store
+// text are taken alone. Atomics say below who changes them.
+#pragma once
+
+#include <atomic>
+
+#include "buffer/segment.h"
+#include "pg/settings.h"
+
+extern "C" {
+#include "access/xlogdefs.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+}
+
+namespace omendb {
+
+enum class StoreState : uint32_t { kStarting, kOpen, kFailed };
+
+// A segment's life: free -> active -> frozen -> judged -> free. Who moves it on:
+//   active: whoever freezes its predecessor, under the freeze lock
+//   frozen: likewise. In recovery a segment goes straight to judged: nobody gives verdicts there
+//   judged: the guard
+//   free:   the store worker
+enum class SegmentState : uint32_t { kFree, kActive, kFrozen, kJudged };
+
+struct SegmentSlot {
+  std::atomic<SegmentState> state;
+  std::atomic<uint64_t> sequence;  // grows by one with every activation, from 1
+  void* memory;
+};
+
+inline constexpr uint64_t kNoPin = 0;
+
+// One per process that can read. On a cache line of its own: every read writes it.
+struct alignas(64) SessionSlot {
+  std::atomic<uint64_t> pin;  // list epoch at the pin, kNoPin = none
+  std::atomic<uint64_t>
+      reader_generation;  // of the ReaderStore that the session has open, 0 = none
+};
+
+// Asks the guard for verdicts on behalf of compaction. One request at a time.
+enum class OracleState : uint32_t { kIdle, kAsked, kAnswered };
+inline constexpr uint32_t kOracleRequestSize = 1024;
+struct OracleMailbox {
+  std::atomic<OracleState> state;  // kAsked: by the store worker; kAnswered: by the guard
+  uint32_t count;
+  FullXid xids[kOracleRequestSize];
+  Verdict verdicts[kOracleRequestSize];
+};
+
+// Figures for the stat functions; changed by whoever does what they count.
+struct Counters {
+  std::atomic<uint64_t> flushes, flushed_bytes, flushed_blocks;
+  std::atomic<uint64_t> stalls, stalled_us, delayed_us;  // writers: buffer full, compaction debt
+  std::atomic<uint64_t> checkpoints, judged_xids, swept_storages, unlinked_files;
+};
+
+struct SharedState {
+  // Live segments, newest first, as one word (see LiveList): a copy is always consistent.
+  std::atomic<uint64_t> live;
+  std::atomic<uint64_t> list_epoch;   // from 1; store worker, after taking a segment off the list
+  std::atomic<uint64_t> generation;   // store worker, before taking a segment off the list
+  std::atomic<uint64_t> durable_lsn;  // store worker
+  std::atomic<uint64_t> flushed_sequence;  // store worker: all segments up to it are in the store
+
+  SegmentSlot segments[kSegmentCount];
+  std::atomic<int> active;  // index, -1 = none; under the freeze lock, exclusive
+  uint64_t next_sequence;   // under the freeze lock, exclusive
+
+  std::atomic<bool> freeze_wanted;  // under the freeze queue lock
+  std::atomic<bool> armed;          // guard; under the freeze lock, exclusive
+  std::atomic<bool> closed;         // guard; under the freeze lock, exclusive
+  std::atomic<bool> store_exiting;  // store worker; under the freeze lock, exclusive
+  bool was_clean;                   // the last shutdown left nothing to recover; postmaster
+  bool from_backup;                 // this is a copy that was not opened yet; postmaster
+
+  std::atomic<StoreState> store_state;  // store worker
+  std::atomic<bool> storages_loaded;    // store worker: the storage table is complete
+  std::atomic<uint32_t> write_failure;  // StatusCode of the last failed flush, 0 = none
+  char failure_text[256], failure_detail[512], failure_hint[256];  // store text lock
+  char store_description[2048];                                    // store text lock
+
+  std::atomic<uint32_t> delay_us_per_mb;  // store worker: what writers owe compaction
+  std::atomic<uint64_t> level0_files, pending_bytes, obsolete_files, obsolete_bytes;
+  std::atomic<bool> compacting;
+  std::atomic<uint64_t> compact_requested, compact_done;  // numbers of omendb.compact() calls
+  StorageId compact_storage;                              // of the request; store text lock
+  std::atomic<uint32_t> compact_failed;                   // StatusCode of the last one
+
+  std::atomic<FullXid> horizon;  // guard; only grows
+  OracleMailbox oracle;
+  std::atomic<uint64_t> wanted_xids;    // store worker: questions not yet answered
+  std::atomic<uint64_t> drops_pending;  // dropped storages whose rows are still in the store
+
+  // Wait: room in the buffer, admission, a flush | the store's state.
+  ConditionVariable buffer_space, store_changed;
+  std::atomic<Latch*> store_latch, guard_latch;
+
+  Counters counters;
+
+  SessionSlot* sessions;  // SessionSlotCount() of them
+};
+
+extern SharedState* g_shared;
+
+// Left in the data directory of a restored backup until its store was opened.
+inline constexpr char kRestoredMarker[] = "omendb.restored";
+
+// In the order in which they are taken.
+LWLock* FreezeQueueLock();
+LWLock* FreezeLock();
+LWLock* StorageTableLock();
+LWLock* StoreOpeners();
+LWLock* StoreTextLock();
+LWLock* StripeLocks(int index);
+inline constexpr int kStripes = 256;
+
+// PostgreSQL 15 can name no wait of an extension except on a lock. So our waits on condition
+// variables and latches show as waits on lock tranches that no lock belongs to.
+enum class Wait {
+  kBufferSpace,     // OmenDBBufferFull
+  kStoreOpen,       // OmenDBStoreOpen
+  kFlush,           // OmenDBFlush
+  kArmed,           // OmenDBAdmission
+  kCompactionDebt,  // OmenDBCompactionDelay
+  kCompact,         // OmenDBCompact
+  kWorkerIdle,      // OmenDBWorkerIdle
+  kPins,            // OmenDBReadPins
+  kCount,
+};
+uint32 WaitEventOf(Wait wait);
+
+void InstallSharedStateHooks();
+
+int SessionSlotCount();
+SessionSlot* OwnSessionSlot();
+
+// LiveList: count in the lowest byte, above it the segments' indexes, newest first.
+inline int LiveCount(uint64_t list) { return static_cast<int>(list & 0xff); }
+inline int LiveAt(uint64_t list, int i) { return static_cast<int>((list >> (8 * (i + 1))) & 0xff); }
+
+inline Segment SegmentAt(int index) { return Segment::Attach(g_shared->segments[index].memory); }
+
+void WakeStoreWorker();
+void WakeGuard();
+
+}  // namespace omendb

@@ -1,0 +1,73 @@
+#include "pg/store_failure.h"
+
+#include "pg/guard.h"
+#include "pg/shared_state.h"
+
+namespace omendb {
+namespace {
+
+// Cuts at a character's first byte: half a character would be refused by the client's encoding.
+void CopyCut(char* to, size_t size, const std::string& from) {
+  size_t length = from.size();
+  if (length >= size) {
+    length = size - 1;
+    while (length > 0 && (static_cast<unsigned char>(from[length]) & 0xc0) == 0x80) length--;
+  }
+  memcpy(to, from.data(), length);
+  to[length] = '\0';
+}
+
+void PublishText(const Status& status) {
+  LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
+  CopyCut(g_shared->failure_text, sizeof(g_shared->failure_text), status.message());
+  CopyCut(g_shared->failure_detail, sizeof(g_shared->failure_detail), status.detail());
+  CopyCut(g_shared->failure_hint, sizeof(g_shared->failure_hint), status.hint());
+  LWLockRelease(StoreTextLock());
+}
+
+struct Text {
+  char message[256], detail[512], hint[256];
+};
+
+void ReadText(Text* text) {
+  LWLockAcquire(StoreTextLock(), LW_SHARED);
+  memcpy(text->message, g_shared->failure_text, sizeof(text->message));
+  memcpy(text->detail, g_shared->failure_detail, sizeof(text->detail));
+  memcpy(text->hint, g_shared->failure_hint, sizeof(text->hint));
+  LWLockRelease(StoreTextLock());
+}
+
+}  // namespace
+
+void PublishStoreFailure(const Status& status) {
+  PublishText(status);
+  g_shared->store_state = StoreState::kFailed;
+}
+
+void PublishWriteFailure(const Status& status) {
+  if (!status.ok()) PublishText(status);
+  g_shared->write_failure = static_cast<uint32_t>(status.code());
+}
+
+void RaiseStoreFailure(int elevel) {
+  Text text;
+  ReadText(&text);
+  ereport(elevel, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                   errmsg("the omendb store is not open"),
+                   errdetail("%s%s%s", text.message, text.detail[0] ? ": " : "", text.detail),
+                   text.hint[0] ? errhint("%s", text.hint) : 0));
+  pg_unreachable();
+}
+
+void RaiseWriteFailure() {
+  Text text;
+  ReadText(&text);
+  auto code = static_cast<StatusCode>(g_shared->write_failure.load());
+  ereport(ERROR, (errcode(code == StatusCode::kOk ? ERRCODE_DISK_FULL : SqlStateOf(code)),
+                  errmsg("the omendb store takes no writes and the write buffer is full"),
+                  errdetail("%s%s%s", text.message, text.detail[0] ? ": " : "", text.detail),
+                  errhint("Writing resumes by itself once the store can be written again.")));
+  pg_unreachable();
+}
+
+}  // namespace omendb

@@ -1,0 +1,17 @@
+// Why the store is not open, or why it takes no flush: published by the store worker, raised by
+// whoever needed it.
+#pragma once
+
+#include "base/status.h"
+#include "pg/server.h"
+
+namespace omendb {
+
+// Store worker. Text longer than the shared memory for it is cut.
+void PublishStoreFailure(const Status& status);
+void PublishWriteFailure(const Status& status);  // ok: the store takes flushes again
+
+[[noreturn]] void RaiseStoreFailure(int elevel);
+[[noreturn]] void RaiseWriteFailure();
+
+}  // namespace omendb

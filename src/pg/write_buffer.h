@@ -1,0 +1,44 @@
+// The write buffer as its managers see it: freezing, and waiting for the store.
+#pragma once
+
+#include "buffer/segment.h"
+#include "pg/server.h"
+
+namespace omendb {
+
+enum class Freeze {
+  kDone,           // or nothing to freeze
+  kNoFreeSegment,  // the store worker has to give one back first
+};
+
+// Freezes the active segment and activates a free one.
+// only_sequence: only if the active segment still is that one (0 = whichever).
+// close: no further writer is admitted; needs no free segment.
+// wait_for: sequence that has to be in the store for all that was written until now to be there.
+// REQUIRES: no ticket held.
+struct FreezeRequest {
+  uint64_t only_sequence = 0;
+  bool close = false;
+};
+Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for);
+
+// For sessions: brings everything written until now into the store. Interruptible; ERROR if the
+// store cannot be written.
+void FlushWriteBuffer();
+// One step of such a wait, on the condition variable that flushes signal.
+void SleepUntilFlushed();
+
+// Under the exclusive freeze lock. Arming fails if the store worker is about to exit.
+bool ArmWriteBuffer();
+// Closes the buffer if it is empty; false if it is not.
+bool CloseWriteBufferIfEmpty();
+bool WriteBufferIsEmpty();  // a snapshot; exact under the freeze lock, exclusive
+
+// For the startup process: a reservation in the active segment, however long it takes.
+Segment ReserveInRecovery(size_t bytes);
+// For the startup process: brings everything applied so far into the store.
+void FlushInRecovery(const char* failure_point);
+// For the startup process: waits until the store is open; FATAL if it cannot be opened.
+void WaitForStoreInRecovery(bool fatal_if_failed);
+
+}  // namespace omendb

@@ -1,0 +1,43 @@
+// The forward path of the resource manager: one critical section that inserts the WAL record and
+// applies it to the write buffer. Redo calls the same Apply.
+//
+// Unlogged and temporary relations take the same way without a record, with LSNs from the server's
+// counter for unlogged relations.
+#pragma once
+
+#include "base/types.h"
+#include "pg/write_gate.h"
+
+namespace omendb {
+
+struct ImageToLog {
+  BlockNo block;
+  Slice section;   // one row image section (block/row_image.h)
+  bool new_block;  // first change ever made to the block
+};
+
+// Largest section LogAndApplyImages takes, and largest sum of one call: keeps records bounded.
+inline constexpr size_t kMaxRecordPayload = 1u << 20;
+
+// One version of one row. meta.lsn is filled in. Returns the LSN.
+// REQUIRES: the stripe lock, held exclusively; a ticket with BoundForVersion(payload.size()).
+Lsn LogAndApplyVersion(WriteTicket* ticket, Relation relation, StorageId storage, BlockNo block,
+                       SlotNo slot, VersionMeta* meta, Slice payload, bool new_block);
+
+// Batches of freshly inserted rows in blocks that only this backend inserts into: takes the stripe
+// locks itself. REQUIRES: a ticket with the sum of BoundForImage; count <= 16.
+Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
+                      const ImageToLog* images, int count, FullXid xid, CommandNo cid);
+
+// An update that moves a row to a new TID: both versions in one record, both stripe locks held.
+// old_meta.kind is kMove; its payload is made here. Bound: BoundForVersion(8) +
+// BoundForVersion(row).
+Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, BlockNo old_block,
+                    SlotNo old_slot, VersionMeta* old_meta, BlockNo new_block_no, SlotNo new_slot,
+                    VersionMeta* new_meta, Slice row, bool new_block);
+
+// Before VACUUM removes index entries of rows that nobody at or after `oldest` can see: makes a
+// standby cancel queries that might still want them. Nothing for unlogged relations.
+void LogIndexCleanup(Relation relation, TransactionId oldest);
+
+}  // namespace omendb

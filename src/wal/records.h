@@ -1,0 +1,116 @@
+// The WAL records of the resource manager: what they say, and how they are written as bytes.
+//
+// Every record starts with its format version; redo refuses a version it does not know. Decoding
+// checks every bound before anything is applied. Byte layouts are drawn in records.cpp.
+#pragma once
+
+#include <cstddef>
+
+#include "base/types.h"
+
+namespace omendb {
+
+inline constexpr uint8_t kResourceManagerId = 142;
+inline constexpr char kResourceManagerName[] = "omendb";
+
+inline constexpr uint8_t kRecordFormat = 1;
+
+// In the upper four bits of the record's info byte. Persisted: numbers are never reused.
+enum class RecordType : uint8_t {
+  kVersion = 0x00,
+  kImages = 0x10,
+  kMove = 0x20,
+  kStorageRegister = 0x30,
+  kStorageBlocks = 0x40,
+  kStorageDrop = 0x50,
+  kIndexCleanup = 0x60,
+};
+
+inline constexpr uint32_t kMaxImagesPerRecord = 16;
+// Room for the largest head of a record: what comes before row bytes, sections or columns.
+inline constexpr size_t kMaxRecordHead = 64 + kMaxImagesPerRecord * 24;
+
+// One version of one row. meta.lsn is not in the record: it is the record's own.
+struct VersionRecord {
+  StorageId storage;
+  BlockNo block;
+  SlotNo slot;
+  bool new_block;
+  bool own_xid;  // meta.xid differs from the record's transaction id
+  VersionMeta meta;
+  Slice payload;  // behind the head
+};
+
+// Row images of blocks, all of one transaction and command.
+struct ImagesRecord {
+  struct Image {
+    BlockNo block;
+    bool new_block;
+    Slice section;
+  };
+  StorageId storage;
+  bool own_xid;
+  FullXid xid;
+  CommandNo cid;
+  uint32_t count;
+  Image images[kMaxImagesPerRecord];  // sections behind the head, in order
+};
+
+// A row that moved to another TID. Both versions are of one transaction.
+struct MoveRecord {
+  StorageId storage;
+  BlockNo old_block, new_block;
+  SlotNo old_slot, new_slot;
+  bool is_new_block;
+  bool own_xid;
+  VersionMeta old_meta, new_meta;
+  Slice row;  // behind the head
+};
+
+struct StorageRegisterRecord {
+  StorageId storage;
+  uint32_t tablespace, database, relation;
+  uint8_t persistence;
+  uint32_t column_count;
+  const char* columns;  // 4 bytes each, behind the head
+};
+
+struct StorageBlocksRecord {
+  StorageId storage;
+  uint32_t blocks;
+};
+
+struct StorageDropRecord {
+  StorageId storage;
+};
+
+// VACUUM is about to remove index entries of rows that no transaction at or after oldest_xid can
+// see. Changes nothing here; a standby cancels its older queries.
+struct IndexCleanupRecord {
+  uint32_t tablespace, database, relation;
+  FullXid oldest_xid;
+};
+
+// Write the head of a record into `to` (kMaxRecordHead bytes), return its size.
+size_t EncodeHead(const VersionRecord& record, char* to);
+size_t EncodeHead(const ImagesRecord& record, char* to);
+size_t EncodeHead(const MoveRecord& record, char* to);
+size_t EncodeHead(const StorageRegisterRecord& record, char* to);
+size_t EncodeHead(const StorageBlocksRecord& record, char* to);
+size_t EncodeHead(const StorageDropRecord& record, char* to);
+size_t EncodeHead(const IndexCleanupRecord& record, char* to);
+
+// False: damaged, or of an unknown format. `xid`: what stands for an xid that is not in the record.
+[[nodiscard]] bool Decode(Slice bytes, FullXid xid, VersionRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, FullXid xid, ImagesRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, FullXid xid, MoveRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, StorageRegisterRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, StorageBlocksRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, StorageDropRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, IndexCleanupRecord* record);
+
+// Payload of a kMove version: fixed32 block, uint8 slot.
+inline constexpr size_t kMovePayloadSize = 5;
+void EncodeMovePayload(BlockNo block, SlotNo slot, char* to);
+
+}  // namespace omendb

@@ -1,0 +1,215 @@
+#include <algorithm>
+
+#include "base/coding.h"
+#include "pg/failure_point.h"
+#include "pg/shared_state.h"
+#include "pg/storage_directory.h"
+#include "pg/write_buffer.h"
+#include "wal/records.h"
+#include "wal/resource_manager.h"
+
+extern "C" {
+#include "access/transam.h"
+#include "access/xlogrecord.h"
+#include "access/xlogutils.h"
+#include "storage/standby.h"
+}
+
+namespace omendb {
+namespace {
+
+[[noreturn]] void RaiseDamaged(XLogReaderState* record) {
+  ereport(FATAL, (errcode(ERRCODE_DATA_CORRUPTED),
+                  errmsg("invalid omendb WAL record at %X/%X", LSN_FORMAT_ARGS(record->ReadRecPtr)),
+                  errdetail("Record type 0x%02X, %u bytes.",
+                            XLogRecGetInfo(record) & ~XLR_INFO_MASK, XLogRecGetDataLen(record))));
+  pg_unreachable();
+}
+
+[[noreturn]] void RaiseUnknownStorage(XLogReaderState* record, StorageId storage) {
+  ereport(FATAL,
+          (errcode(ERRCODE_DATA_CORRUPTED),
+           errmsg("WAL record at %X/%X refers to unknown omendb storage %llu",
+                  LSN_FORMAT_ARGS(record->ReadRecPtr), static_cast<unsigned long long>(storage)),
+           errdetail("The store is durable up to %X/%X.",
+                     LSN_FORMAT_ARGS(g_shared->durable_lsn.load()))));
+  pg_unreachable();
+}
+
+// The record's transaction id with its epoch: it is not ahead of the next one to be given out.
+FullXid FullXidOf(XLogReaderState* record) {
+  TransactionId xid = XLogRecGetXid(record);
+  if (!TransactionIdIsNormal(xid)) return 0;
+  FullTransactionId next = ShmemVariableCache->nextXid;
+  uint32 epoch = EpochFromFullTransactionId(next);
+  if (xid > XidFromFullTransactionId(next)) epoch--;
+  return (static_cast<FullXid>(epoch) << 32) | xid;
+}
+
+void RequireStorage(XLogReaderState* record, StorageId storage) {
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  bool known = FindStorage(storage) != nullptr;
+  LWLockRelease(StorageTableLock());
+  if (!known) RaiseUnknownStorage(record, storage);
+}
+
+void RedoVersion(XLogReaderState* record, Slice bytes) {
+  VersionRecord change;
+  if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+  if (change.meta.xid == 0) RaiseDamaged(record);
+  RequireStorage(record, change.storage);
+  change.meta.lsn = record->EndRecPtr;
+  Segment segment = ReserveInRecovery(Segment::BoundForVersion(change.payload.size()));
+  segment.ApplyVersion(change.storage, change.block, change.slot, change.meta, change.payload,
+                       change.new_block);
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoImages(XLogReaderState* record, Slice bytes) {
+  ImagesRecord change;
+  if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+  if (change.xid == 0) RaiseDamaged(record);
+  RequireStorage(record, change.storage);
+  size_t bound = 0;
+  for (uint32_t i = 0; i < change.count; i++) {
+    bound += Segment::BoundForImage(change.images[i].section.size());
+  }
+  VersionMeta meta{change.xid, record->EndRecPtr, change.cid, VersionKind::kInsert, 0};
+  Segment segment = ReserveInRecovery(bound);
+  for (uint32_t i = 0; i < change.count; i++) {
+    const ImagesRecord::Image& image = change.images[i];
+    segment.ApplyImage(change.storage, image.block, meta, image.section, image.new_block);
+  }
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoMove(XLogReaderState* record, Slice bytes) {
+  MoveRecord change;
+  if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+  if (change.new_meta.xid == 0) RaiseDamaged(record);
+  RequireStorage(record, change.storage);
+  change.old_meta.lsn = change.new_meta.lsn = record->EndRecPtr;
+  char target[kMovePayloadSize];
+  EncodeMovePayload(change.new_block, change.new_slot, target);
+  Segment segment = ReserveInRecovery(Segment::BoundForVersion(sizeof(target)) +
+                                      Segment::BoundForVersion(change.row.size()));
+  segment.ApplyVersion(change.storage, change.new_block, change.new_slot, change.new_meta,
+                       change.row, change.is_new_block);
+  segment.ApplyVersion(change.storage, change.old_block, change.old_slot, change.old_meta,
+                       Slice(target, sizeof(target)), false);
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoStorageRegister(XLogReaderState* record, Slice bytes) {
+  StorageRegisterRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  static Column columns[kMaxColumns];
+  memcpy(static_cast<void*>(columns), change.columns, change.column_count * sizeof(Column));
+  StorageIdentity identity;
+  identity.id = change.storage;
+  identity.node = RelFileNode{change.tablespace, change.database, change.relation};
+  identity.backend = InvalidBackendId;
+  identity.persistence = static_cast<char>(change.persistence);
+
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  static Column registered[kMaxColumns];
+  const StorageEntry* known = FindStorage(identity.id);
+  uint32_t count = known != nullptr ? CopyColumns(known, registered) : 0;
+  LWLockRelease(StorageTableLock());
+  // As in the forward path: no segment may hold rows of both layouts.
+  if (LayoutsConflict(Columns(registered, count), Columns(columns, change.column_count))) {
+    FlushInRecovery("redo_flush");
+  }
+
+  Segment segment = ReserveInRecovery(0);
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  bool fits = StorageHasRoom(FindStorage(identity.id), change.column_count);
+  if (fits) {
+    ApplyStorageRegister(identity, columns, change.column_count, record->EndRecPtr,
+                         CurrentDropSequence());
+  }
+  LWLockRelease(StorageTableLock());
+  if (!fits) {
+    ereport(FATAL,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many omendb relations to replay"),
+             errhint("Set \"omendb.max_storages\" at least as large as on the server that "
+                     "wrote the WAL.")));
+  }
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoStorageBlocks(XLogReaderState* record, Slice bytes) {
+  StorageBlocksRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  RequireStorage(record, change.storage);
+  Segment segment = ReserveInRecovery(0);
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  StorageEntry* entry = FindStorage(change.storage);
+  ApplyStorageBlocks(entry, change.blocks, record->EndRecPtr);
+  // Which of them were given out is not known here: all may have been.
+  entry->next_block = std::max(entry->next_block.load(), entry->logged_blocks);
+  LWLockRelease(StorageTableLock());
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoStorageDrop(XLogReaderState* record, Slice bytes) {
+  StorageDropRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  Segment segment = ReserveInRecovery(0);
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  // A sweep may have been faster.
+  if (StorageEntry* entry = FindStorage(change.storage)) {
+    ApplyStorageDrop(entry, record->EndRecPtr, CurrentDropSequence());
+  }
+  LWLockRelease(StorageTableLock());
+  segment.NoteLsn(record->EndRecPtr);
+}
+
+void RedoIndexCleanup(XLogReaderState* record, Slice bytes) {
+  IndexCleanupRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  if (!InHotStandby) return;
+  FullTransactionId removed = FullTransactionIdFromU64(change.oldest_xid - 1);
+  ResolveRecoveryConflictWithSnapshotFullXid(
+      removed, RelFileNode{change.tablespace, change.database, change.relation});
+}
+
+}  // namespace
+
+void RedoRecord(XLogReaderState* record) {
+  // Concerns sessions, not the store: it counts even where the store is newer.
+  if ((XLogRecGetInfo(record) & ~XLR_INFO_MASK) == static_cast<uint8>(RecordType::kIndexCleanup)) {
+    return RedoIndexCleanup(record, Slice(XLogRecGetData(record), XLogRecGetDataLen(record)));
+  }
+  if (unlikely(g_shared->store_state != StoreState::kOpen)) WaitForStoreInRecovery(true);
+  // It is in the store: the crash came between a flush and the next checkpoint.
+  if (record->EndRecPtr <= g_shared->durable_lsn.load(std::memory_order_relaxed)) return;
+
+  Slice bytes(XLogRecGetData(record), XLogRecGetDataLen(record));
+  switch (static_cast<RecordType>(XLogRecGetInfo(record) & ~XLR_INFO_MASK)) {
+    case RecordType::kVersion:
+      return RedoVersion(record, bytes);
+    case RecordType::kImages:
+      return RedoImages(record, bytes);
+    case RecordType::kMove:
+      return RedoMove(record, bytes);
+    case RecordType::kStorageRegister:
+      return RedoStorageRegister(record, bytes);
+    case RecordType::kStorageBlocks:
+      return RedoStorageBlocks(record, bytes);
+    case RecordType::kStorageDrop:
+      return RedoStorageDrop(record, bytes);
+    case RecordType::kIndexCleanup:
+      return;
+  }
+  RaiseDamaged(record);
+}
+
+void RedoStart() {
+  LoadFailurePoint();
+  WaitForStoreInRecovery(false);
+}
+
+void RedoEnd() { FlushInRecovery("cleanup_flush"); }
+
+}  // namespace omendb

@@ -1,0 +1,138 @@
+#include "worker/flush.h"
+
+#include <algorithm>
+
+#include "block/fold.h"
+#include "pg/failure_point.h"
+#include "pg/shared_state.h"
+
+namespace omendb {
+namespace {
+
+// A reader's hints stand for commit records that need not be on disk.
+VersionMeta WithoutHints(VersionMeta meta) {
+  meta.flags &= static_cast<uint8_t>(~(kVersionHintCommitted | kVersionHintAborted));
+  return meta;
+}
+
+void AddVersions(const Segment& segment, const Segment::BlockEntry* entry, FlushFold* fold) {
+  for (BufferedImage* image = segment.NewestImage(entry); image; image = segment.Older(image)) {
+    fold->AddImage(WithoutHints(image->meta()), image->section());
+  }
+  uint64_t slots[4];
+  segment.VersionSlots(entry, slots);
+  for (uint32_t word = 0; word < 4; word++) {
+    for (uint64_t rest = slots[word]; rest != 0; rest &= rest - 1) {
+      auto slot = static_cast<SlotNo>(word * 64 + static_cast<uint32_t>(__builtin_ctzll(rest)));
+      for (BufferedVersion* version = segment.Newest(entry, slot); version;
+           version = segment.Older(version)) {
+        fold->AddVersion(slot, WithoutHints(version->meta()), version->payload());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+SegmentFlush::SegmentFlush(const Segment* segment, uint64_t sequence)
+    : segment_(segment), sequence_(sequence) {}
+
+void SegmentFlush::Visit(void* context, StorageId storage, BlockNo block,
+                         const Segment::BlockEntry* entry) {
+  static_cast<SegmentFlush*>(context)->blocks_.push_back(Block{storage, block, entry});
+}
+
+Status SegmentFlush::Collect() {
+  if (segment_ != nullptr) {
+    blocks_.reserve(segment_->blocks());
+    segment_->VisitAllBlocks(Visit, this);
+    std::sort(blocks_.begin(), blocks_.end(), [](const Block& a, const Block& b) {
+      return a.storage != b.storage ? a.storage < b.storage : a.block < b.block;
+    });
+  }
+  Column columns[kMaxColumns];
+  for (const Block& block : blocks_) {
+    if (!layouts_.empty() && layouts_.back().storage == block.storage) continue;
+    const StorageEntry* entry = FindStorage(block.storage);
+    if (entry == nullptr) {
+      return Status::Internal("the write buffer holds rows of an unknown storage",
+                              "storage " + std::to_string(block.storage));
+    }
+    Layout layout{block.storage, entry->state == StorageEntry::kDropped, {}};
+    layout.columns.assign(columns, columns + CopyColumns(entry, columns));
+    if (!layout.dropped) touched_.push_back(block.storage);
+    layouts_.push_back(std::move(layout));
+  }
+  for (uint32 i = 0; i < StorageEntryLimit(); i++) {
+    const StorageEntry* entry = StorageEntryAt(i);
+    bool dropped = entry->state == StorageEntry::kDropped;
+    if (entry->state == StorageEntry::kFree || entry->persisted == entry->changes) continue;
+    // Until then the buffer may hold rows of it, and redo must find it after a crash.
+    if (dropped && entry->drop_sequence > sequence_) continue;
+    wal_needed_ = std::max(wal_needed_, entry->lsn);
+    if (dropped) {
+      dropped_.push_back(entry->identity.id);
+      continue;
+    }
+    ChangedStorage changed{{entry->identity, entry->logged_blocks, {}}, entry->changes};
+    changed.meta.columns.assign(columns, columns + CopyColumns(entry, columns));
+    storages_.push_back(std::move(changed));
+  }
+  std::sort(dropped_.begin(), dropped_.end());
+  std::sort(storages_.begin(), storages_.end(),
+            [](const auto& a, const auto& b) { return a.meta.identity.id < b.meta.identity.id; });
+  next_id_ = NextStorageId();
+  return Status::Ok();
+}
+
+Status SegmentFlush::WriteBlocks(PrimaryStore::Flush* flush, const TransactionOracle& oracle) {
+  FlushFold fold;
+  std::string value;
+  auto layout = layouts_.begin();
+  for (const Block& block : blocks_) {
+    while (layout->storage != block.storage) ++layout;
+    if (layout->dropped) continue;
+    bool new_block = segment_->IsNewBlock(block.entry);
+    fold.Start(Columns(layout->columns), new_block ? FoldScope::kWhole : FoldScope::kPartial);
+    AddVersions(*segment_, block.entry, &fold);
+    value.clear();
+    OMENDB_RETURN_IF_ERROR(fold.Finish(oracle, &value));
+    if (value.empty()) continue;
+    OMENDB_RETURN_IF_ERROR(flush->AddBlock(block.storage, block.block, new_block, value));
+  }
+  return Status::Ok();
+}
+
+Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle) {
+  std::unique_ptr<PrimaryStore::Flush> flush;
+  OMENDB_RETURN_IF_ERROR(store->NewFlush(&flush));
+  OMENDB_RETURN_IF_ERROR(WriteBlocks(flush.get(), oracle));
+  for (const ChangedStorage& storage : storages_) {
+    flush->PutMeta(StorageMetaKey(storage.meta.identity.id), EncodeStorageMeta(storage.meta));
+  }
+  for (StorageId storage : dropped_) {
+    flush->DropStorage(storage);
+    flush->DeleteMeta(StorageMetaKey(storage));
+  }
+  flush->PutMeta(kNextStorageIdKey, EncodeNextStorageId(next_id_));
+  Lsn lsn = store->durable_lsn();
+  if (segment_ != nullptr) lsn = std::max(lsn, segment_->last_lsn());
+  FailurePoint("before_commit");
+  OMENDB_RETURN_IF_ERROR(flush->Commit(lsn));
+  FailurePoint("after_commit");
+  bytes_ = flush->bytes_written();
+  return Status::Ok();
+}
+
+void SegmentFlush::Publish() {
+  for (const ChangedStorage& storage : storages_) {
+    if (StorageEntry* entry = FindStorage(storage.meta.identity.id)) {
+      entry->persisted = storage.changes;
+    }
+  }
+  for (StorageId storage : dropped_) {
+    if (StorageEntry* entry = FindStorage(storage)) RemoveStorageEntry(entry);
+  }
+}
+
+}  // namespace omendb

@@ -1,0 +1,444 @@
+#include "worker/store_worker.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+
+#include "pg/failure_point.h"
+#include "pg/read_view.h"
+#include "pg/shared_state.h"
+#include "pg/store_failure.h"
+#include "pg/write_buffer.h"
+#include "store/signal_mask.h"
+#include "worker/flush.h"
+#include "worker/session_wakeup.h"
+
+extern "C" {
+#include "access/xlog.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/pmsignal.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+PGDLLEXPORT void omendb_store_worker_main(Datum);
+}
+
+namespace omendb {
+namespace {
+
+constexpr long kIdleMs = 100;
+constexpr int kRetryMs = 1000;
+constexpr int kReopenMs = 5000;
+
+// Runs C++ code that may throw; what it throws becomes a Status.
+template <typename Callable>
+Status Caught(Callable&& callable) noexcept {
+  try {
+    return callable();
+  } catch (const std::bad_alloc&) {
+    return Status::Make(StatusCode::kOutOfMemory, "out of memory");
+  } catch (const std::exception& e) {
+    return Status::Internal(e.what());
+  } catch (...) {
+    return Status::Internal("unknown C++ exception");
+  }
+}
+
+class StoreWorker {
+ public:
+  void Run();
+  static void AtExit(int, Datum);
+
+ private:
+  bool Open();
+  bool FlushNext();
+  bool FlushStoragesIfDropped();
+  bool Flush(const Segment* segment, uint64_t sequence);
+  void Recycle(int index);
+  void WaitForReaders(uint64_t epoch);
+  void EverySecond();
+  void UnlinkFiles();
+  void PublishDebt();
+  void Compact();
+  void UpdateSizes(const std::vector<StorageId>& storages);
+  void ReportWriteFailure(const Status& status);
+  void DrainLog();
+  bool IsRepeated(const std::string& text);
+  bool MayExit();
+  void Pause(long ms, Wait wait);
+
+  StoreContext context_;
+  std::unique_ptr<PrimaryStore> store_;
+  std::string reported_;                       // last failure in the log: each is reported once
+  std::map<std::string, TimestampTz> warned_;  // when, by how the warning begins
+  TimestampTz last_second_ = 0;
+  TimestampTz retry_at_ = 0;
+};
+
+StoreWorker* g_worker = nullptr;
+
+void Report(int elevel, const Status& status, const char* what) {
+  int sqlstate = status.code() == StatusCode::kDiskFull ? ERRCODE_DISK_FULL : ERRCODE_IO_ERROR;
+  ereport(elevel, (errcode(sqlstate), errmsg("%s: %s", what, status.message().c_str()),
+                   status.detail().empty() ? 0 : errdetail("%s", status.detail().c_str()),
+                   status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
+}
+
+// The store survives being left like this; the postmaster is gone and nobody waits for us.
+void DieWithPostmaster() { _exit(2); }
+
+void StoreWorker::Pause(long ms, Wait wait) {
+  int events =
+      WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, ms, WaitEventOf(wait));
+  if (events & WL_POSTMASTER_DEATH) DieWithPostmaster();
+  ResetLatch(MyLatch);
+  if (ConfigReloadPending) {
+    ConfigReloadPending = false;
+    ProcessConfigFile(PGC_SIGHUP);
+    LoadFailurePoint();
+  }
+}
+
+// A disk that stays full makes RocksDB repeat itself with every attempt.
+bool StoreWorker::IsRepeated(const std::string& text) {
+  constexpr size_t kSameBeginning = 40;
+  constexpr int kQuietMs = 60 * 1000;
+  constexpr size_t kMostRemembered = 64;
+  TimestampTz now = GetCurrentTimestamp();
+  std::string beginning = text.substr(0, kSameBeginning);
+  auto it = warned_.find(beginning);
+  if (it != warned_.end() && !TimestampDifferenceExceeds(it->second, now, kQuietMs)) return true;
+  if (warned_.size() >= kMostRemembered) warned_.clear();
+  warned_[beginning] = now;
+  return false;
+}
+
+void StoreWorker::DrainLog() {
+  for (const auto& [level, text] : context_.TakeLog()) {
+    if (level == LogLevel::kWarning && IsRepeated(text)) continue;
+    int elevel = level == LogLevel::kWarning ? WARNING : level == LogLevel::kInfo ? LOG : DEBUG1;
+    ereport(elevel, (errmsg_internal("omendb store: %s", text.c_str())));
+  }
+}
+
+// The backup label is gone once recovery has begun, but the copy may not have been opened by then.
+void WriteRestoredMarker() {
+  int file = open(kRestoredMarker, O_CREAT | O_WRONLY, 0600);
+  if (file < 0 || fsync(file) != 0) {
+    ereport(LOG, (errcode_for_file_access(),
+                  errmsg("could not write file \"%s\": %m", kRestoredMarker)));
+  }
+  if (file >= 0) close(file);
+}
+
+bool StoreWorker::Open() {
+  if (g_shared->from_backup) WriteRestoredMarker();
+  std::vector<StorageMeta> storages;
+  StorageId next_id = 1;
+  Status status = Caught([&] { return OpenStore(&context_, &store_, &storages, &next_id); });
+  if (status.ok() && !LoadStorages(storages, next_id)) {
+    status = Status::Make(StatusCode::kLimitExceeded,
+                          "the store has more storages than omendb.max_storages allows",
+                          std::to_string(storages.size()) + " storages",
+                          "Raise \"omendb.max_storages\" and restart the server.");
+  }
+  DrainLog();
+  if (!status.ok()) {
+    SignalBlock block;
+    store_.reset();
+    PublishStoreFailure(status);
+    if (reported_ != status.message()) Report(LOG, status, "could not open the omendb store");
+    reported_ = status.message();
+  } else {
+    reported_.clear();
+    g_shared->durable_lsn = store_->durable_lsn();
+    g_shared->generation = store_->generation();
+    g_shared->store_state = StoreState::kOpen;
+    unlink(kRestoredMarker);
+    for (const StorageMeta& meta : storages) UpdateSizes({meta.identity.id});
+    ereport(LOG, (errmsg("omendb store is open: %zu storages, generation %llu, durable to %X/%X",
+                         storages.size(), static_cast<unsigned long long>(store_->generation()),
+                         LSN_FORMAT_ARGS(store_->durable_lsn()))));
+  }
+  ConditionVariableBroadcast(&g_shared->store_changed);
+  return status.ok();
+}
+
+void StoreWorker::ReportWriteFailure(const Status& status) {
+  if (status.ok()) {
+    if (g_shared->write_failure != 0) {
+      PublishWriteFailure(status);
+      ereport(LOG, (errmsg("omendb store can be written again")));
+    }
+    reported_.clear();
+    return;
+  }
+  bool changed = g_shared->write_failure != static_cast<uint32_t>(status.code());
+  PublishWriteFailure(status);
+  if (changed || reported_ != status.message()) {
+    Report(WARNING, status, "could not write to the omendb store, will try again");
+  }
+  reported_ = status.message();
+  // Who waits for room learns why there is none.
+  ConditionVariableBroadcast(&g_shared->buffer_space);
+}
+
+bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
+  SegmentFlush flush(segment, sequence);
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  Status status = Caught([&] { return flush.Collect(); });
+  LWLockRelease(StorageTableLock());
+  if (status.ok()) {
+    // The guard flushed the WAL of the segment; storages may have changed since.
+    if (!RecoveryInProgress() && flush.wal_needed() != 0) XLogFlush(flush.wal_needed());
+    status = Caught([&] {
+      SignalBlock block;
+      return flush.Write(store_.get(), context_.oracle);
+    });
+  }
+  DrainLog();
+  ReportWriteFailure(status);
+  if (!status.ok()) return false;
+
+  context_.NoteDropped(flush.dropped());
+  g_shared->counters.swept_storages += flush.dropped().size();
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  flush.Publish();
+  LWLockRelease(StorageTableLock());
+  g_shared->durable_lsn = store_->durable_lsn();
+  g_shared->generation = store_->generation();
+  FailurePoint("after_publish");
+  g_shared->counters.flushes++;
+  g_shared->counters.flushed_bytes += flush.bytes();
+  g_shared->counters.flushed_blocks += flush.blocks();
+  UpdateSizes(flush.touched());
+  ereport(DEBUG1, (errmsg_internal("omendb flushed %llu blocks in %llu bytes, durable to %X/%X",
+                                   static_cast<unsigned long long>(flush.blocks()),
+                                   static_cast<unsigned long long>(flush.bytes()),
+                                   LSN_FORMAT_ARGS(store_->durable_lsn()))));
+  return true;
+}
+
+// The oldest live segment, if it may go to the store.
+bool StoreWorker::FlushNext() {
+  uint64_t list = g_shared->live;
+  int count = LiveCount(list);
+  if (count == 0) return false;
+  int index = LiveAt(list, count - 1);
+  SegmentSlot* slot = &g_shared->segments[index];
+  if (slot->state != SegmentState::kJudged) return false;
+  Segment segment = SegmentAt(index);
+  if (!Flush(&segment, slot->sequence)) {
+    retry_at_ = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
+    return false;
+  }
+  Recycle(index);
+  return true;
+}
+
+void StoreWorker::Recycle(int index) {
+  SegmentSlot* slot = &g_shared->segments[index];
+  g_shared->flushed_sequence = slot->sequence.load();
+  WakeGuard();
+
+  // Take it off the end of the list, which others only push to the front of.
+  uint64_t list = g_shared->live;
+  uint64_t shorter;
+  do {
+    uint64_t count = static_cast<uint64_t>(LiveCount(list)) - 1;
+    uint64_t kept = list & ((uint64_t{1} << (8 * (count + 1))) - 1);
+    shorter = (kept & ~uint64_t{0xff}) | count;
+  } while (!g_shared->live.compare_exchange_weak(list, shorter));
+
+  WaitForReaders(++g_shared->list_epoch);
+  FailurePoint("before_segment_reset");
+  SegmentAt(index).Reset();
+  slot->state = SegmentState::kFree;
+  ConditionVariableBroadcast(&g_shared->buffer_space);
+}
+
+void StoreWorker::WaitForReaders(uint64_t epoch) {
+  int slots = SessionSlotCount();
+  for (int i = 0; i < slots; i++) {
+    for (;;) {
+      uint64_t pin = g_shared->sessions[i].pin.load();
+      if (pin == kNoPin || pin >= epoch) break;
+      Pause(1, Wait::kPins);
+    }
+  }
+}
+
+// Rows of dropped storages leave with the next flush; if nobody writes there is none.
+bool StoreWorker::FlushStoragesIfDropped() {
+  if (g_shared->drops_pending == 0) return false;
+  uint64_t flushed = g_shared->flushed_sequence;
+  bool due = false;
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  for (uint32 i = 0; i < StorageEntryLimit() && !due; i++) {
+    const StorageEntry* entry = StorageEntryAt(i);
+    due = entry->state == StorageEntry::kDropped && entry->drop_sequence <= flushed;
+  }
+  LWLockRelease(StorageTableLock());
+  return due && Flush(nullptr, flushed);
+}
+
+void StoreWorker::UpdateSizes(const std::vector<StorageId>& storages) {
+  for (StorageId storage : storages) {
+    uint64_t bytes = store_->ApproximateSize(storage);
+    LWLockAcquire(StorageTableLock(), LW_SHARED);
+    if (StorageEntry* entry = FindStorage(storage)) entry->bytes = bytes;
+    LWLockRelease(StorageTableLock());
+  }
+}
+
+void StoreWorker::PublishDebt() {
+  CompactionDebt debt = store_->debt();
+  g_shared->level0_files = static_cast<uint64_t>(debt.level0_files);
+  g_shared->pending_bytes = debt.pending_bytes;
+  g_shared->compacting = debt.running;
+  g_shared->wanted_xids = context_.oracle.wanted();
+  // Level-0 files are what reads pay for; pending bytes are what disk space pays for.
+  constexpr int kFreeFiles = 8;
+  constexpr uint64_t kFreeBytes = 8ull << 30;
+  uint64_t delay = 0;
+  if (debt.level0_files > kFreeFiles) {
+    delay += static_cast<uint64_t>(debt.level0_files - kFreeFiles) * 4000;
+  }
+  if (debt.pending_bytes > kFreeBytes) delay += (debt.pending_bytes - kFreeBytes) >> 20;
+  g_shared->delay_us_per_mb = static_cast<uint32_t>(std::min<uint64_t>(delay, 500 * 1000));
+}
+
+// A copy needs every file that the manifest named when the copying began. The walsender is in this
+// state from before the backup's checkpoint until it has sent the last file.
+bool BaseBackupIsRunning() {
+  for (int i = 0; i < max_wal_senders; i++) {
+    const volatile WalSnd* sender = &WalSndCtl->walsnds[i];
+    if (sender->pid != 0 && sender->state == WALSNDSTATE_BACKUP) return true;
+  }
+  return false;
+}
+
+void StoreWorker::UnlinkFiles() {
+  g_shared->obsolete_files = store_->obsolete_files();
+  g_shared->obsolete_bytes = store_->obsolete_bytes();
+  if (g_shared->obsolete_files == 0 || BaseBackupIsRunning()) return;
+  uint64_t bytes = g_shared->obsolete_bytes;
+  LWLockAcquire(StoreOpeners(), LW_EXCLUSIVE);
+  size_t unlinked = store_->UnlinkObsoleteFiles();
+  LWLockRelease(StoreOpeners());
+  g_shared->counters.unlinked_files += unlinked;
+  NoteUnlinked(unlinked > 0 ? bytes : 0, g_shared->generation);
+}
+
+void StoreWorker::EverySecond() {
+  TimestampTz now = GetCurrentTimestamp();
+  if (!TimestampDifferenceExceeds(last_second_, now, 1000)) return;
+  last_second_ = now;
+  UnlinkFiles();
+  WakeSessionsThatHoldFiles();
+  FlushStoragesIfDropped();
+  std::string text = store_->Describe();
+  LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
+  strlcpy(g_shared->store_description, text.c_str(), sizeof(g_shared->store_description));
+  LWLockRelease(StoreTextLock());
+}
+
+void StoreWorker::Compact() {
+  if (g_shared->compact_requested == g_shared->compact_done) return;
+  LWLockAcquire(StoreTextLock(), LW_SHARED);
+  uint64_t requested = g_shared->compact_requested;
+  StorageId storage = g_shared->compact_storage;
+  LWLockRelease(StoreTextLock());
+  Status status = Caught([&] {
+    SignalBlock block;
+    return store_->Compact(storage);
+  });
+  DrainLog();
+  if (!status.ok()) Report(WARNING, status, "could not compact the omendb store");
+  g_shared->compact_failed = static_cast<uint32_t>(status.code());
+  g_shared->compact_done = requested;
+  ConditionVariableBroadcast(&g_shared->store_changed);
+}
+
+// The guard closes the buffer and waits for us; where no guard admitted writers, nobody waits.
+bool StoreWorker::MayExit() {
+  if (!ShutdownRequestPending) return false;
+  if (!g_shared->armed) {
+    LWLockAcquire(FreezeLock(), LW_EXCLUSIVE);
+    if (!g_shared->armed) g_shared->store_exiting = true;
+    LWLockRelease(FreezeLock());
+  }
+  return g_shared->store_exiting;
+}
+
+void StoreWorker::Run() {
+  TimestampTz reopen_at = 0;
+  while (!MayExit()) {
+    if (store_ == nullptr) {
+      if (GetCurrentTimestamp() >= reopen_at && !Open()) {
+        reopen_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kReopenMs);
+      }
+      if (store_ == nullptr) Pause(kIdleMs, Wait::kWorkerIdle);
+      continue;
+    }
+    if (GetCurrentTimestamp() >= retry_at_) {
+      while (FlushNext()) {
+        PublishDebt();
+        context_.oracle.ExchangeWithGuard();
+      }
+    }
+    PublishDebt();
+    context_.oracle.ExchangeWithGuard();
+    Compact();
+    EverySecond();
+    DrainLog();
+    Pause(kIdleMs, Wait::kWorkerIdle);
+  }
+  // The drop of an unlogged storage is in no WAL: without this the next start would find its rows.
+  if (store_ != nullptr) FlushStoragesIfDropped();
+  // RocksDB's threads must be gone before C++ destroys its statics.
+  SignalBlock block;
+  store_.reset();
+}
+
+// Exit status 1 is no crash to the postmaster: it would go on with checkpoints that nobody flushes
+// for.
+void StoreWorker::AtExit(int code, Datum) {
+  g_shared->store_latch = nullptr;
+  if (code == 0) return;
+  if (!PostmasterIsAlive()) DieWithPostmaster();
+  LWLockReleaseAll();
+  if (g_shared->armed && !WriteBufferIsEmpty()) {
+    ereport(PANIC, (errmsg("omendb store worker stopped while the write buffer was not empty")));
+  }
+  g_shared->store_state = StoreState::kStarting;
+  if (g_worker != nullptr && g_worker->store_ != nullptr) {
+    SignalBlock block;
+    g_worker->store_.reset();
+  }
+}
+
+}  // namespace
+}  // namespace omendb
+
+void omendb_store_worker_main(Datum) {
+  using omendb::g_shared;
+  pqsignal(SIGHUP, SignalHandlerForConfigReload);
+  pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+  BackgroundWorkerUnblockSignals();
+  before_shmem_exit(omendb::StoreWorker::AtExit, 0);
+  g_shared->store_latch = MyLatch;
+  omendb::LoadFailurePoint();
+  omendb::g_worker = new omendb::StoreWorker();
+  omendb::g_worker->Run();
+  proc_exit(0);
+}
