@@ -1,0 +1,30 @@
+-- A column whose addition was rolled back leaves nothing behind: another one may take its place.
+CREATE TABLE regrown (a int PRIMARY KEY) USING omendb;
+INSERT INTO regrown SELECT g FROM generate_series(1, 300) g;
+BEGIN;
+ALTER TABLE regrown ADD c int;
+INSERT INTO regrown VALUES (1001, 1), (1002, 2);
+UPDATE regrown SET c = a;
+ROLLBACK;
+ALTER TABLE regrown ADD c text;
+INSERT INTO regrown SELECT g, repeat('x', 20) || g FROM generate_series(301, 600) g;
+UPDATE regrown SET c = 'changed ' || a WHERE a <= 10;
+SELECT omendb.flush();
+SELECT count(*), count(c), min(c), max(length(c)) FROM regrown;
+-- The same in a savepoint, with the aborted rows in the store before.
+BEGIN;
+SAVEPOINT s;
+ALTER TABLE regrown ADD d bigint, ADD e bigint;
+INSERT INTO regrown VALUES (2001, 'lost', 1, 1);
+UPDATE regrown SET d = a, e = -a WHERE a BETWEEN 5 AND 15;
+SELECT omendb.flush();
+ROLLBACK TO s;
+ALTER TABLE regrown ADD d name, ADD e text;
+INSERT INTO regrown SELECT g, 'c' || g, 'd' || g, 'e' || g FROM generate_series(601, 900) g;
+UPDATE regrown SET d = 'd', e = 'e' WHERE a BETWEEN 1 AND 20;
+COMMIT;
+SELECT omendb.flush();
+SELECT omendb.compact('regrown');
+SELECT count(*), count(c), count(d), count(e), max(length(e)) FROM regrown;
+SELECT * FROM regrown WHERE a IN (1, 10, 300, 301, 600, 601, 900) ORDER BY a;
+DROP TABLE regrown;

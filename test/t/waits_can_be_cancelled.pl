@@ -1,0 +1,134 @@
+# Whoever waits can be cancelled, timed out and terminated: for room in the write buffer, a flush, a
+# compaction, a row lock, another transaction's key.
+use strict;
+use warnings;
+use OmendbTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = new_node('waits', conf => <<'CONF');
+autovacuum = off
+checkpoint_timeout = 1h
+max_wal_size = 10GB
+CONF
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION omendb');
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE t (id int PRIMARY KEY, body text) USING omendb;
+CREATE TABLE locked (id int PRIMARY KEY, n int) USING omendb;
+INSERT INTO t SELECT g, 'first' FROM generate_series(1, 1000) g;
+INSERT INTO locked SELECT g, 0 FROM generate_series(1, 10) g;
+SQL
+
+sub wait_event
+{
+	my ($pid) = @_;
+	return $node->safe_psql('postgres',
+		"SELECT wait_event_type || ':' || wait_event FROM pg_stat_activity WHERE pid = $pid");
+}
+
+# Ends a waiting statement in each of the ways there are; the row count afterwards is the same.
+sub check_ends
+{
+	my ($name, $sql, $event, $before) = @_;
+	for my $end (qw(timeout cancel terminate))
+	{
+		my $session = session($node);
+		my $pid = $session->do('SELECT pg_backend_pid()');
+		$session->do("SET statement_timeout = '1s'") if $end eq 'timeout';
+		$session->do($_) for @{ $before // [] };
+		my $start = time;
+		$session->send($sql);
+		if ($end ne 'timeout')
+		{
+			ok(wait_for(20, sub { wait_event($pid) =~ $event }), "$name: it waits")
+			  or diag wait_event($pid);
+			$node->safe_psql('postgres', "SELECT pg_${end}_backend($pid)");
+		}
+		my $answer = $session->answer(30);
+		if ($end eq 'terminate')
+		{
+			ok(!defined $answer && $session->is_dead, "$name: terminated");
+			next;
+		}
+		is($session->error, '57014', "$name: $end") or diag $answer;
+		cmp_ok(time - $start, '<', 15, "$name: $end at once");
+		$session->do('ROLLBACK');
+		is($session->do('SELECT count(*) FROM locked'), 10, "$name: the session goes on after $end");
+	}
+	return;
+}
+
+# A stopped store worker empties no segment.
+my $worker = worker_pid($node, 'omendb store worker');
+kill 'STOP', $worker;
+my $big = "INSERT INTO t SELECT g, md5(g::text) || md5((g+1)::text) FROM generate_series(10001, 400000) g";
+check_ends('room in the buffer', $big, qr/OmenDBBufferFull/);
+check_ends('a flush', 'SELECT omendb.flush()', qr/OmenDB/);
+check_ends('a compaction', 'SELECT omendb.compact()', qr/OmenDB/);
+my $full = session($node);
+$full->send($big);
+sleep 1;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 1000, 'readers need no room');
+my $stopper = in_child(sub { $node->stop('fast', fail_ok => 1) });
+$full->answer(20);
+ok($full->is_dead || $full->error, 'a fast stop ends a writer that waits for room');
+kill 'CONT', $worker;
+waitpid $stopper, 0;
+is($?, 0, 'and comes to its end when the worker goes on');
+$node->{_pid} = undef;
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 1000, 'no row of any of them is there');
+
+$worker = worker_pid($node, 'omendb store worker');
+kill 'STOP', $worker;
+my $patient = session($node);
+$patient->send($big);
+sleep 2;
+kill 'CONT', $worker;
+ok(defined $patient->answer(60) && !$patient->error, 'a writer goes on when there is room');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 391000, 'with all its rows');
+
+# Locks of rows and keys, in the buffer and in the store.
+for my $flushed (0, 1)
+{
+	my $where = $flushed ? 'in the store' : 'in the buffer';
+	my $holder = session($node);
+	$holder->do('BEGIN');
+	$holder->do('UPDATE locked SET n = n + 1 WHERE id = 1');
+	$holder->do('SELECT 1 FROM locked WHERE id = 2 FOR UPDATE');
+	$holder->do('DELETE FROM locked WHERE id = 3');
+	$holder->do('INSERT INTO locked VALUES (100, 1)');
+	$node->safe_psql('postgres', 'SELECT omendb.flush()') if $flushed;
+	my %waits = (
+		'an update' => 'UPDATE locked SET n = 5 WHERE id = 1',
+		'FOR UPDATE' => 'SELECT 1 FROM locked WHERE id = 2 FOR UPDATE',
+		'FOR KEY SHARE' => 'SELECT 1 FROM locked WHERE id = 3 FOR KEY SHARE',
+		'a key' => 'INSERT INTO locked VALUES (100, 2)',
+		'ON CONFLICT' => 'INSERT INTO locked VALUES (100, 2) ON CONFLICT (id) DO UPDATE SET n = 3');
+	check_ends("$_, $where", $waits{$_}, qr/^Lock:/, ['BEGIN']) for sort keys %waits;
+	my $session = session($node);
+	$session->do("SET lock_timeout = '300ms'");
+	$session->query($waits{'an update'});
+	is($session->error, '55P03', "lock_timeout, $where");
+	$session->query('SELECT 1 FROM locked WHERE id = 2 FOR UPDATE NOWAIT');
+	is($session->error, '55P03', "NOWAIT, $where");
+	# Two that wait for each other.
+	my ($one, $two) = (session($node), session($node));
+	$_->do('BEGIN') for $one, $two;
+	$one->do('UPDATE locked SET n = 7 WHERE id = 5');
+	$two->do('UPDATE locked SET n = 8 WHERE id = 6');
+	$one->send('UPDATE locked SET n = 7 WHERE id = 6');
+	sleep 0.3;
+	$two->send('UPDATE locked SET n = 8 WHERE id = 5');
+	my @answers = map { $_->answer(30) // 'none' } $one, $two;
+	is(scalar(grep { ($_->error // '') eq '40P01' } $one, $two), 1, "a deadlock is broken, $where")
+	  or diag "@answers";
+	$_->do('ROLLBACK') for $one, $two;
+	$holder->do('ROLLBACK');
+	is($node->safe_psql('postgres', 'SELECT count(*), sum(n) FROM locked'), '10|0', "nothing changed, $where");
+}
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|terminated by signal/, 'nobody crashed');
+$node->stop;
+done_testing();
