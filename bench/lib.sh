@@ -1,0 +1,32 @@
+# Sourced by the benchmarks: a fresh private server, the same for heap and omendb.
+# shellcheck shell=bash disable=SC2034
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/common.sh"
+tools/setup.sh
+find_server
+build_and_install
+
+trap 'tools/server.sh destroy bench' EXIT
+trap 'exit 130' INT TERM HUP
+
+# fresh_server [setting=value ...]: every server setting that is not PostgreSQL's default is here.
+fresh_server() {
+  tools/server.sh create bench \
+    shared_buffers="${SHARED_BUFFERS:-2GB}" max_wal_size="${MAX_WAL_SIZE:-8GB}" \
+    checkpoint_timeout="${CHECKPOINT_TIMEOUT:-5min}" max_connections=200 "$@"
+  tools/server.sh start bench
+  eval "$(tools/server.sh env bench)"
+  data=$(sql 'SHOW data_directory')
+}
+
+sql() { psql -qXAt -v ON_ERROR_STOP=1 -c "$1" "${@:2}"; }
+wal_position() { sql "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"; }
+seconds() { date +%s.%N; }
+calc() { awk "BEGIN { printf \"$1\", $2 }"; }
+
+describe_machine() {
+  echo "$("$BINDIR/postgres" --version), $(nproc) CPUs ($(sed -n 's/^model name[^:]*: //p' \
+    /proc/cpuinfo | head -1)), $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)," \
+    "shared_buffers $(sql 'SHOW shared_buffers')," \
+    "write buffer $(sql 'SHOW omendb.write_buffer_size')," \
+    "max_wal_size $(sql 'SHOW max_wal_size'), fsync $(sql 'SHOW fsync')"
+}
