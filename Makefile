@@ -123,6 +123,8 @@ bench:
 	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' bench/run_all.sh
 cassert:
 	tools/cassert.sh
+test-postgres:
+	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/test_postgres.sh
 
 help:
 	@echo 'make              builds omendb.so for PG_CONFIG=$(PG_CONFIG)'
@@ -132,10 +134,11 @@ help:
 	@echo 'make demo         everything from set-up to a private server with real data'
 	@echo 'make demo-stop    stops that server'
 	@echo 'make test         everything from set-up to all tests'
+	@echo 'make test-postgres   PostgreSQL'"'"'s own tests on omendb tables'
 	@echo 'make unit         unit tests; unit-asan: the same under ASan and UBSan'
 	@echo 'make check-includes   holds the #include lines to the table of rooms'
 	@echo 'make cassert      builds a server with assertions, prints its PG_CONFIG'
 	@echo 'make bench        the benchmarks of bench/README.md; bench-unit: those without a server'
 
 .PHONY: all unit unit-build unit-asan unit-asan-build check-includes setup test demo demo-stop \
-    bench bench-unit cassert help
+    bench bench-unit cassert test-postgres help

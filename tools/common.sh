@@ -47,3 +47,14 @@ build_and_install() {
     as_root "$MAKE" -s PG_CONFIG="$PG_CONFIG" install
   fi
 }
+
+# Sets CACHE: where what is fetched or built once is kept. Not root's home folder: the servers'
+# user has to reach it.
+find_cache() {
+  if [ "$(id -u)" = 0 ]; then
+    CACHE=${OMENDB_CACHE:-/var/cache/omendb}
+  else
+    CACHE=${OMENDB_CACHE:-$HOME/.cache/omendb}
+  fi
+  mkdir -p "$CACHE"
+}

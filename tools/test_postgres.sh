@@ -1,0 +1,146 @@
+#!/bin/bash
+# make test-postgres: PostgreSQL's own regression and isolation tests on omendb tables.
+#
+# default_table_access_method is omendb, everything else is as the server's developers run it. A
+# file whose output is not what PostgreSQL expects must differ exactly as test/postgres/SUITE/NAME.diff
+# says; test/postgres/differences.md gives each difference its reason.
+#
+#   SUITES="regress isolation"   picks suites
+#   ONLY_FILES="name ..."        picks files of one suite (regress: test_setup runs before them)
+#   ACCEPT=1                     writes the differences found as the expected ones, to be reviewed
+set -u
+. "$(dirname "$0")/common.sh"
+under_reaper tools/test_postgres.sh "$@"
+
+suites=${SUITES:-regress isolation}
+logs=$BUILD/postgres-logs
+passed=0 failed=0 known=0
+
+finish() { tools/server.sh destroy postgres-suite; }
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+
+ok() { passed=$((passed + 1)); echo "ok     $1"; }
+bad() { failed=$((failed + 1)); echo "FAILED $1"; }
+
+# The C functions that the regression tests load, beside two modules of contrib.
+build_libraries() {
+  mkdir -p "$1"
+  cp "$("$PG_CONFIG" --pkglibdir)"/{autoinc,refint}.so "$1" &&
+    gcc -O2 -fPIC -shared -w -I"$("$PG_CONFIG" --includedir-server)" \
+      -o "$1/regress.so" "$source/src/test/regress/regress.c"
+}
+
+# split_differences FILE FOLDER: one file for each test, without what names folders and times.
+split_differences() {
+  mkdir -p "$2"
+  [ -f "$1" ] || return 0
+  perl -e '
+    my ($in, $folder) = @ARGV;
+    open my $diffs, "<", $in or die "$in: $!\n";
+    my $out;
+    while (<$diffs>) {
+      if (m{^diff .*/results/([A-Za-z0-9_-]+)\.out$}) {
+        open $out, ">", "$folder/$1.diff" or die "$1: $!\n";
+      } elsif ($out && !m{^(?:---|\+\+\+) /}) {
+        print $out $_;
+      }
+    }' "$1" "$2"
+}
+
+# Compares what differs with what is known to differ.
+judge() {
+  local suite=$1 name status rest expected=test/postgres/$1 found=$logs/$1-found
+  while read -r name status rest; do
+    case $status in
+      ok)
+        if [ -f "$expected/$name.diff" ]; then
+          if [ -n "${ACCEPT:-}" ]; then
+            rm "$expected/$name.diff"
+            ok "$suite-$name (no longer differs)"
+          else
+            bad "$suite-$name (no longer differs: remove $expected/$name.diff)"
+          fi
+        else
+          ok "$suite-$name"
+        fi
+        ;;
+      *)
+        if [ -n "${ACCEPT:-}" ] && [ -f "$found/$name.diff" ]; then
+          mkdir -p "$expected"
+          cp "$found/$name.diff" "$expected/$name.diff"
+        fi
+        if [ -f "$found/$name.diff" ] && [ -f "$expected/$name.diff" ] &&
+          diff "$expected/$name.diff" "$found/$name.diff" >"$logs/$suite-$name.unexpected"; then
+          rm "$logs/$suite-$name.unexpected"
+          known=$((known + 1))
+          ok "$suite-$name (with known differences)"
+        else
+          bad "$suite-$name"
+          if [ -f "$expected/$name.diff" ]; then
+            head -n 40 "$logs/$suite-$name.unexpected"
+          elif [ -f "$found/$name.diff" ]; then
+            head -n 60 "$found/$name.diff"
+          fi
+        fi
+        ;;
+    esac
+  done < <(sed -nE 's/^(test|     ) +([A-Za-z0-9_-]+) +\.\.\. (ok|FAILED|failed).*/\2 \3/p' "$logs/$suite.log")
+}
+
+run_suite() {
+  local suite=$1 runner schedule folder pgxs log=$logs/$1.log
+  echo "== PostgreSQL's $suite tests"
+  pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+  case $suite in
+    regress) runner=$pgxs/src/test/regress/pg_regress schedule=parallel_schedule ;;
+    isolation) runner=$pgxs/src/test/isolation/pg_isolation_regress schedule=isolation_schedule ;;
+  esac
+  rm -rf "$logs/$suite"*
+  tools/server.sh create postgres-suite fsync=off default_table_access_method=omendb \
+    max_prepared_transactions=2 || return 1
+  tools/server.sh start postgres-suite || return 1
+  eval "$(tools/server.sh env postgres-suite)"
+  folder=$(tools/server.sh folder postgres-suite)/suite
+  mkdir -p "$folder"
+  cp -R "$source/src/test/$suite/." "$folder"
+  build_libraries "$folder/lib" || { bad "$suite (build)"; return 1; }
+  [ "$(id -u)" != 0 ] || chown -R "$SERVER_USER" "$folder"
+  local what=(--schedule="$folder/$schedule")
+  if [ -n "${ONLY_FILES:-}" ]; then
+    what=()
+    [ "$suite" = isolation ] || what=(test_setup)
+    # shellcheck disable=SC2206
+    what+=($ONLY_FILES)
+  fi
+  env -C "$folder" "${AS_SERVER_USER[@]}" timeout -k 10 "${SUITE_TIME_LIMIT:-1800}" "$runner" \
+    --bindir="$BINDIR" --inputdir="$folder" --outputdir="$folder" --dlpath="$folder/lib" \
+    --load-extension=omendb --max-concurrent-tests=20 --host="$PGHOST" --port="$PGPORT" \
+    "${what[@]}" >"$log" 2>&1 </dev/null
+  [ $? != 124 ] || bad "$suite (timed out)"
+  split_differences "$folder/regression.diffs" "$logs/$suite-found"
+  cp -R "$folder/results" "$logs/$suite-results"
+  cp "$BUILD/postgres-suite/log" "$logs/$suite-server.log"
+  judge "$suite"
+  if ! grep -qE '^(test|     ) +[A-Za-z0-9_-]+ +\.\.\. ' "$log"; then
+    bad "$suite (nothing ran)"
+    tail -20 "$log"
+  fi
+  if grep -E 'PANIC|was terminated by signal|TRAP:' "$logs/$suite-server.log" | head -5; then
+    bad "$suite: the server crashed"
+  fi
+  tools/server.sh destroy postgres-suite
+}
+
+mkdir -p "$logs"
+tools/setup.sh >"$logs/setup.log" 2>&1 || { tail -30 "$logs/setup.log"; die "set-up failed"; }
+find_server
+source=$(tools/postgres_source.sh) || die "no source package"
+if ! build_and_install >"$logs/build.log" 2>&1; then
+  tail -30 "$logs/build.log"
+  die "build failed"
+fi
+for suite in $suites; do run_suite "$suite"; done
+echo "$known files differ as test/postgres says; logs are in ${logs#"$ROOT"/}"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
