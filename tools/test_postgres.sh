@@ -50,8 +50,8 @@ split_differences() {
 
 # Compares what differs with what is known to differ.
 judge() {
-  local suite=$1 name status rest expected=test/postgres/$1 found=$logs/$1-found
-  while read -r name status rest; do
+  local suite=$1 name status expected=test/postgres/$1 found=$logs/$1-found
+  while read -r name status _; do
     case $status in
       ok)
         if [ -f "$expected/$name.diff" ]; then
@@ -85,7 +85,7 @@ judge() {
         fi
         ;;
     esac
-  done < <(sed -nE 's/^(test|     ) +([A-Za-z0-9_-]+) +\.\.\. (ok|FAILED|failed).*/\2 \3/p' "$logs/$suite.log")
+  done < <(sed -nE 's/^(test)? +([A-Za-z0-9_-]+) +\.\.\. (ok|FAILED|failed).*/\2 \3/p' "$logs/$suite.log")
 }
 
 run_suite() {
@@ -122,11 +122,11 @@ run_suite() {
   cp -R "$folder/results" "$logs/$suite-results"
   cp "$BUILD/postgres-suite/log" "$logs/$suite-server.log"
   judge "$suite"
-  if ! grep -qE '^(test|     ) +[A-Za-z0-9_-]+ +\.\.\. ' "$log"; then
+  if ! grep -qE '^(test)? +[A-Za-z0-9_-]+ +\.\.\. ' "$log"; then
     bad "$suite (nothing ran)"
     tail -20 "$log"
   fi
-  if grep -E 'PANIC|was terminated by signal|TRAP:' "$logs/$suite-server.log" | head -5; then
+  if grep -m5 -E 'PANIC|was terminated by signal|TRAP:' "$logs/$suite-server.log"; then
     bad "$suite: the server crashed"
   fi
   tools/server.sh destroy postgres-suite
