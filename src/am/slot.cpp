@@ -24,7 +24,7 @@ void Init(TupleTableSlot* slot) {
   self->scratch_size = 0;
   self->available = 0;
   self->has_row = false;
-  self->locker = InvalidTransactionId;
+  self->xmax = InvalidTransactionId;
   self->materialized = nullptr;
 }
 
@@ -42,7 +42,7 @@ void Clear(TupleTableSlot* slot) {
   DropMaterialized(self);
   if (self->has_row) LetRowGo(&self->holder);
   self->has_row = false;
-  self->locker = InvalidTransactionId;
+  self->xmax = InvalidTransactionId;
   slot->tts_nvalid = 0;
   slot->tts_flags |= TTS_FLAG_EMPTY;
   ItemPointerSetInvalid(&slot->tts_tid);
@@ -90,7 +90,7 @@ Datum GetSystemAttribute(TupleTableSlot* slot, int number, bool* is_null) {
                                        ? FrozenTransactionId
                                        : static_cast<TransactionId>(self->holder.meta.xid));
     case MaxTransactionIdAttributeNumber:
-      return TransactionIdGetDatum(self->locker);
+      return TransactionIdGetDatum(self->xmax);
     case MinCommandIdAttributeNumber:
     case MaxCommandIdAttributeNumber:
       return CommandIdGetDatum(self->holder.meta.cid);
@@ -170,7 +170,7 @@ void CopySlot(TupleTableSlot* destination, TupleTableSlot* source) {
     self->holder.meta = AsOmendbSlot(source)->holder.meta;
     self->holder.id = AsOmendbSlot(source)->holder.id;
     self->holder.in_image = true;  // no packed bytes: Materialize has nothing left to do
-    self->locker = AsOmendbSlot(source)->locker;
+    self->xmax = AsOmendbSlot(source)->xmax;
   }
 }
 
@@ -232,7 +232,7 @@ void ShowHeldRow(TupleTableSlot* slot, Relation relation) {
     self->available = self->reader.natts();
   }
   self->has_row = true;
-  self->locker = InvalidTransactionId;
+  self->xmax = holder->superseded_by;
   slot->tts_flags &= ~TTS_FLAG_EMPTY;
   slot->tts_nvalid = 0;
   EncodeTid(holder->id, &slot->tts_tid);
@@ -252,7 +252,7 @@ void ShowAsWritten(TupleTableSlot* slot, CommandId cid, bool was_locked) {
   self->holder.meta =
       VersionMeta{U64FromFullTransactionId(GetCurrentFullTransactionId()), 0, cid,
                   self->holder.id.alias == 0 ? VersionKind::kInsert : VersionKind::kUpdate, 0};
-  self->locker = was_locked ? GetCurrentTransactionId() : InvalidTransactionId;
+  self->xmax = was_locked ? GetCurrentTransactionId() : InvalidTransactionId;
 }
 
 }  // namespace omendb

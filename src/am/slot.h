@@ -19,7 +19,7 @@ struct OmendbSlot {
   size_t scratch_size;
   uint32_t available;    // attributes that the stored row has
   bool has_row;          // the holder is what is shown (else: virtual values)
-  TransactionId locker;  // shown as xmax
+  TransactionId xmax;    // system column: who locked, changed or deleted the row since
   char* materialized;    // private copy of reference values
 };
 

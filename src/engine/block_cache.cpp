@@ -11,6 +11,8 @@
 #include "store/reader_store.h"
 
 extern "C" {
+#include "executor/instrument.h"
+#include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -205,15 +207,29 @@ CachedBlock* Adopt(std::unique_ptr<CachedBlock> block) {
 
 const BlockView& ViewOf(const CachedBlock* block) { return block->view; }
 
+void CountBlockAccess(Relation relation, bool hit) {
+  pgstat_count_buffer_read(relation);
+  if (hit) {
+    pgstat_count_buffer_hit(relation);
+    pgBufferUsage.shared_blks_hit++;
+  } else {
+    pgBufferUsage.shared_blks_read++;
+  }
+}
+
 CachedBlock* PinStoredBlock(const ReadView& view, Relation relation, StorageId storage,
                             BlockNo block_no) {
   EnsureReader(view);
+  // Later counting only adds: it must not fail while a pin has no owner.
+  (void)pgstat_should_count_relation(relation);
   const char* table = RelationGetRelationName(relation);
   CachedBlock* result = nullptr;
+  bool hit = false;
   Guarded([&] {
     BlockName name{storage, block_no, 0};
     result = Find(name, view.generation);
-    if (result != nullptr) {
+    hit = result != nullptr;
+    if (hit) {
       result->pins++;
       return Status::Ok();
     }
@@ -227,6 +243,7 @@ CachedBlock* PinStoredBlock(const ReadView& view, Relation relation, StorageId s
     result = Adopt(std::move(block));
     return Status::Ok();
   });
+  if (result != nullptr) CountBlockAccess(relation, hit);
   return result;
 }
 
@@ -339,6 +356,7 @@ BlockNo SeekStoreCursor(StoreCursor* cursor, const ReadView& view, BlockNo from)
 
 CachedBlock* PinCursorBlock(StoreCursor* cursor, const ReadView& view) {
   (void)view;
+  (void)pgstat_should_count_relation(cursor->relation);
   const char* table = RelationGetRelationName(cursor->relation);
   CachedBlock* result = nullptr;
   Guarded([&] {
@@ -354,6 +372,7 @@ CachedBlock* PinCursorBlock(StoreCursor* cursor, const ReadView& view) {
     result = block.release();
     return Status::Ok();
   });
+  CountBlockAccess(cursor->relation, false);
   return result;
 }
 

@@ -17,6 +17,10 @@ struct CachedBlock;
 // The parsed value. Its bytes stay where they are while the block is pinned.
 const BlockView& ViewOf(const CachedBlock* block);
 
+// Counts a block for pg_statio and EXPLAIN (BUFFERS): a hit is one from the write buffer or from the
+// session's own memory, all others are read from the store. The functions below count by themselves.
+void CountBlockAccess(Relation relation, bool hit);
+
 // The store's value of a block at the view's generation or newer; nullptr if it has none.
 // ERROR data_corrupted names the relation and the block. REQUIRES: the view is pinned.
 CachedBlock* PinStoredBlock(const ReadView& view, Relation relation, StorageId storage,

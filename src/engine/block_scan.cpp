@@ -39,6 +39,7 @@ VisibleRow* AddRow(BlockRows* rows, SlotNo slot, const VersionMeta& meta) {
   row->sole = false;
   row->holder = nullptr;
   row->image = nullptr;
+  row->superseded_by = InvalidTransactionId;
   return row;
 }
 
@@ -109,6 +110,7 @@ struct Resolver {
       AddRow(rows, slot, version.meta)->packed = Slice(copy, version.payload.size());
     }
     rows->rows[rows->count - 1].alias = alias;
+    rows->rows[rows->count - 1].superseded_by = version.superseded_by;
   }
 
   // A row whose only version is in an image that came with one transaction.
@@ -173,6 +175,7 @@ void ResolveBlock(const ReadView& view, Relation relation, StorageId storage, Bl
   rows->block = block;
   Buffered buffered;
   LookUp(view, storage, block, &buffered);
+  if (stored == nullptr && buffered.any) CountBlockAccess(relation, true);
   bool simple_snapshot = snapshot->snapshot_type == SNAPSHOT_ANY ||
                          (snapshot->snapshot_type == SNAPSHOT_MVCC &&
                           !CheckForSerializableConflictOutNeeded(relation, snapshot));
@@ -238,6 +241,7 @@ void HoldVisibleRow(RowHolder* holder, const BlockRows& rows, const VisibleRow& 
   } else {
     HoldPackedRow(holder, row.packed, row.meta, id);
   }
+  holder->superseded_by = row.superseded_by;
 }
 
 namespace {

@@ -15,6 +15,7 @@ struct VisibleRow {
   SlotNo slot;
   uint8_t alias;
   bool sole;  // the row has this one version and nothing else
+  TransactionId superseded_by;  // as in RowHolder
 };
 
 // The rows of one block. Allocated once per scan; owns pins and copies.

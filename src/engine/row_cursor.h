@@ -45,6 +45,7 @@ struct RowVersion {
   const RowImage* image;  // stored
   uint32_t row;
   Slice payload;
+  TransactionId superseded_by;  // WalkToVisible: who made the next newer version or lock, if any
 };
 
 class RowCursor {
@@ -60,6 +61,8 @@ class RowCursor {
   }
   // May read the store, may ERROR. Pins the stored block until Close.
   bool Next(RowVersion* version);
+  // False as long as the buffer alone has answered.
+  bool asked_store() const { return stored_known_; }
   // Unpins what the walk used; the cursor cannot go on afterwards.
   void Close();
 

@@ -1,6 +1,7 @@
 #include "engine/row_holder.h"
 
 extern "C" {
+#include "access/transam.h"
 #include "utils/memutils.h"
 }
 
@@ -27,6 +28,7 @@ void HoldImageRow(RowHolder* holder, CachedBlock* block, const RowImage& image, 
                   const VersionMeta& meta, const RowId& id) {
   holder->meta = meta;
   holder->id = id;
+  holder->superseded_by = InvalidTransactionId;
   holder->in_image = true;
   holder->image = image;
   holder->row = row;
@@ -51,6 +53,7 @@ void HoldPackedRow(RowHolder* holder, Slice packed, const VersionMeta& meta, con
   holder->size = packed.size();
   holder->meta = meta;
   holder->id = id;
+  holder->superseded_by = InvalidTransactionId;
   holder->in_image = false;
   PinFor(holder, nullptr);
 }
@@ -67,6 +70,7 @@ void HoldRow(RowHolder* holder, const RowVersion& version, const RowId& id, Rela
   } else {
     HoldPackedRow(holder, version.payload, version.meta, id);
   }
+  holder->superseded_by = version.superseded_by;
 }
 
 void LetRowGo(RowHolder* holder) {

@@ -16,6 +16,7 @@ struct RowHolder {
   uint32_t row;
   char* bytes;  // packed row, 8-aligned; room behind it for the reader's scratch
   size_t size, capacity;
+  TransactionId superseded_by;  // who locked, changed or deleted the row since, ended well or not
 };
 
 void InitRowHolder(RowHolder* holder, MemoryContext context);

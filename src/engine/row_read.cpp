@@ -127,9 +127,14 @@ Take TakeNonVacuumable(const RowVersion& version, Snapshot snapshot) {
 
 bool WalkToVisible(RowCursor* cursor, Relation relation, Snapshot snapshot, RowVersion* version) {
   bool confirmed = false;
+  TransactionId newer = InvalidTransactionId;
   while (cursor->Next(version)) {
     VersionKind kind = version->meta.kind;
-    if (kind == VersionKind::kLock) continue;
+    version->superseded_by = newer;
+    if (kind == VersionKind::kLock) {
+      newer = ShortXid(version->meta);
+      continue;
+    }
     if (kind == VersionKind::kSpeculativeConfirm) {
       confirmed = true;
       continue;
@@ -166,6 +171,7 @@ bool WalkToVisible(RowCursor* cursor, Relation relation, Snapshot snapshot, RowV
     }
     if (take == Take::kRow) return true;
     if (take == Take::kNothing) return false;
+    newer = ShortXid(version->meta);
   }
   return false;
 }
@@ -236,6 +242,7 @@ bool ReadRow(Relation relation, StorageId storage, RowId id, Snapshot snapshot, 
   RowCursor cursor(&view, relation, storage, id.block, id.slot);
   RowVersion version;
   bool found = WalkToVisible(&cursor, relation, snapshot, &version);
+  if (!cursor.asked_store()) CountBlockAccess(relation, true);
   if (found) {
     RowId named{id.block, id.slot, 0};
     if (!IsRecheckedRow(view, relation, storage, named, version, snapshot)) {
@@ -275,10 +282,12 @@ bool ReadNamedVersion(Relation relation, StorageId storage, RowId id, RowHolder*
       RowCursor cursor(&view, relation, storage, id.block, id.slot);
       bool superseded = false;
       RowVersion candidate;
+      TransactionId newer = InvalidTransactionId;
       while (cursor.Next(&candidate) && (superseded || candidate.meta.lsn >= first_own)) {
         XidState state = StateOf(candidate.meta, candidate.hints);
         if (state == XidState::kAborted || state == XidState::kInProgress) continue;
         if (!CarriesRow(candidate.meta.kind) && !EndsRow(candidate.meta.kind)) continue;
+        candidate.superseded_by = newer;
         if (superseded && CarriesRow(candidate.meta.kind)) {
           version = candidate;
           found = true;
@@ -287,6 +296,7 @@ bool ReadNamedVersion(Relation relation, StorageId storage, RowId id, RowHolder*
         bool own_change = state == XidState::kOwn && (candidate.meta.kind == VersionKind::kUpdate ||
                                                       EndsRow(candidate.meta.kind));
         if (own_change) superseded = true;
+        newer = ShortXid(candidate.meta);
         if (found && !own_change) break;
       }
       cursor.Close();

@@ -160,6 +160,7 @@ void ExamineRow(Relation relation, StorageId storage, const RowId& id, CommandId
     }
     if (JudgeChange(version, xid_state, cid, wanted, state)) break;
   }
+  if (!cursor.asked_store()) CountBlockAccess(relation, true);
   if (state->has_newest) {
     bool own_newest = version.meta.kind == VersionKind::kUpdate && version.meta.xid != 0 &&
                       TransactionIdIsCurrentTransactionId(ShortXid(version.meta));
