@@ -99,7 +99,7 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
 void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo* info,
                                 Snapshot snapshot, struct ValidateIndexState* state);
 
-// maintenance.cpp
+// vacuum.cpp, analyze.cpp
 void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
                             BufferAccessStrategy strategy);
 bool omendb_scan_analyze_next_block(TableScanDesc scan, BlockNumber block,

@@ -70,7 +70,7 @@ BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, Inde
   for (;;) {
     RowLifeInfo life;
     if (sole != nullptr) {
-      life = LifeOfSoleVersion(*sole);
+      life = LifeOfSoleVersion(*sole, oldest_xmin);
       sole = nullptr;  // after a wait there may be more
       if (life.life == RowLife::kNone) return BuildDecision{false, false, false};
     } else {

@@ -37,7 +37,11 @@ void omendb_relation_set_new_filenode(Relation relation, const RelFileNode* node
   (void)relation;
 }
 
-void omendb_relation_nontransactional_truncate(Relation relation) { StorageTruncate(relation); }
+void omendb_relation_nontransactional_truncate(Relation relation) {
+  // The block numbers begin anew: marks of the old blocks must not stand for them.
+  if (smgrexists(RelationGetSmgr(relation), VISIBILITYMAP_FORKNUM)) RelationTruncate(relation, 0);
+  StorageTruncate(relation);
+}
 
 namespace {
 
@@ -127,7 +131,8 @@ void omendb_relation_estimate_size(Relation relation, int32* attr_widths, BlockN
     *pages = kPagesOfYoungTable;
     *tuples = Max(*tuples, kPagesOfYoungTable * std::floor(rows_per_page));
   }
-  *allvisfrac = 0;
+  double seen_by_all = relation->rd_rel->relallvisible;
+  *allvisfrac = blocks > 0 ? Min(seen_by_all / blocks, 1) : 0;
 }
 
 }  // namespace omendb

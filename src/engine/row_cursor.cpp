@@ -86,4 +86,27 @@ Lsn NewestBufferedLsn(const ReadView& view, StorageId storage, BlockNo block, Sl
   return 0;
 }
 
+BlockState LookAtBlock(StorageId storage, BlockNo block) {
+  ReadView view;
+  ReadPin(&view);
+  BlockState state{0, view.generation};
+  for (int i = 0; i < view.count; i++) {
+    const Segment& segment = view.segments[i];
+    const Segment::BlockEntry* entry = segment.Find(storage, block);
+    if (entry == nullptr) continue;
+    if (const BufferedImage* image = segment.NewestImage(entry)) {
+      state.newest_buffered = Max(state.newest_buffered, image->lsn);
+    }
+    uint64_t slots[kSlotsPerBlock / 64];
+    segment.VersionSlots(entry, slots);
+    for (uint32_t slot = 0; slot < kSlotsPerBlock; slot++) {
+      if (((slots[slot / 64] >> (slot % 64)) & 1) == 0) continue;
+      const BufferedVersion* newest = segment.Newest(entry, static_cast<SlotNo>(slot));
+      if (newest != nullptr) state.newest_buffered = Max(state.newest_buffered, newest->lsn);
+    }
+  }
+  ReadUnpin();
+  return state;
+}
+
 }  // namespace omendb

@@ -88,6 +88,19 @@ class RowCursor {
 // stripe lock of whether a row changed since it was looked at.
 Lsn NewestBufferedLsn(const ReadView& view, StorageId storage, BlockNo block, SlotNo slot);
 
+// What tells that nobody has changed a block since it was looked at. Under its stripe lock: nobody
+// can.
+struct BlockState {
+  Lsn newest_buffered;  // 0: nothing of it is in the buffer
+  uint64_t generation;
+  // Segments leave the buffer oldest first: what is still in there was not overtaken.
+  bool IsStill(const BlockState& before) const {
+    return newest_buffered == before.newest_buffered &&
+           (newest_buffered != 0 || generation == before.generation);
+  }
+};
+BlockState LookAtBlock(StorageId storage, BlockNo block);
+
 // True if the buffered image has a row for the slot. Reads only the image's header.
 bool BufferedImageHas(const BufferedImage* image, SlotNo slot);
 

@@ -15,30 +15,51 @@ bool SeenByEveryone(const RowVersion& version, XidState state, TransactionId old
          TransactionIdPrecedes(ShortXid(version.meta), oldest_xmin);
 }
 
+// Under an update in place: whether who does not see the update sees what it replaced.
+bool OlderIsSeenByAll(RowCursor* cursor, TransactionId oldest_xmin) {
+  RowVersion version;
+  while (cursor->Next(&version)) {
+    if (!CarriesRow(version.meta.kind)) continue;
+    XidState state = StateOf(version.meta, version.hints);
+    if (state == XidState::kAborted) continue;
+    if (SeenByEveryone(version, state, oldest_xmin)) return true;
+    if (version.meta.kind == VersionKind::kInsert) return false;
+  }
+  return false;
+}
+
 }  // namespace
 
-RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta) {
-  switch (StateOf(meta, nullptr)) {
+bool CountsAsLive(const RowLifeInfo& info) {
+  return info.life == RowLife::kLive || info.life == RowLife::kUpdateInProgress ||
+         (info.life == RowLife::kInsertInProgress && info.own) ||
+         (info.life == RowLife::kDeleteInProgress && !info.own);
+}
+
+RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta, TransactionId oldest_xmin) {
+  RowLifeInfo info{};
+  XidState state = StateOf(meta, nullptr);
+  switch (state) {
     case XidState::kCommitted:
-      return RowLifeInfo{RowLife::kLive, InvalidTransactionId, false,
-                         false,          InvalidTransactionId, false};
+      info.life = RowLife::kLive;
+      info.seen_by_all = meta.xid == 0 || TransactionIdPrecedes(ShortXid(meta), oldest_xmin);
+      break;
     case XidState::kOwn:
-      return RowLifeInfo{RowLife::kInsertInProgress, ShortXid(meta), true, false,
-                         InvalidTransactionId,       false};
     case XidState::kInProgress:
-      return RowLifeInfo{RowLife::kInsertInProgress, ShortXid(meta), false, false,
-                         InvalidTransactionId,       false};
+      info.life = RowLife::kInsertInProgress;
+      info.xid = ShortXid(meta);
+      info.own = state == XidState::kOwn;
+      break;
     case XidState::kAborted:
+      info.life = RowLife::kNone;
       break;
   }
-  return RowLifeInfo{RowLife::kNone, InvalidTransactionId, false,
-                     false,          InvalidTransactionId, false};
+  return info;
 }
 
 void JudgeRow(Relation relation, StorageId storage, const RowId& id, TransactionId oldest_xmin,
               RowHolder* holder, RowLifeInfo* info) {
-  *info =
-      RowLifeInfo{RowLife::kNone, InvalidTransactionId, false, false, InvalidTransactionId, false};
+  *info = RowLifeInfo{};
   EnsureEngineSession();
   ReadView view;
   ReadPin(&view);
@@ -81,10 +102,32 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
     } else {
       info->life = RowLife::kLive;
     }
+    if (ended == RowLife::kNone) {
+      info->seen_by_all = SeenByEveryone(version, state, oldest_xmin) ||
+                          (kind == VersionKind::kUpdate && OlderIsSeenByAll(&cursor, oldest_xmin));
+    }
     break;
   }
   cursor.Close();
   ReadUnpin();
+}
+
+void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
+                TransactionId oldest_xmin, RowHolder* holder, BlockLife* life) {
+  *life = BlockLife{0, 0, true};
+  for (uint32_t i = 0; i < rows.count; i++) {
+    const VisibleRow& row = rows.rows[i];
+    RowLifeInfo info;
+    if (row.sole) {
+      info = LifeOfSoleVersion(row.meta, oldest_xmin);
+    } else {
+      JudgeRow(relation, storage, RowId{rows.block, row.slot, 0}, oldest_xmin, holder, &info);
+    }
+    if (info.life == RowLife::kNone) continue;
+    if (CountsAsLive(info)) life->live += 1;
+    if (info.life == RowLife::kRecentlyDead) life->recently_dead += 1;
+    life->seen_by_all = life->seen_by_all && info.seen_by_all;
+  }
 }
 
 }  // namespace omendb

@@ -1,7 +1,7 @@
 // How alive a row is, for index builds, ANALYZE and VACUUM: as HeapTupleSatisfiesVacuum, per row.
 #pragma once
 
-#include "engine/row_read.h"
+#include "engine/block_scan.h"
 
 namespace omendb {
 
@@ -19,6 +19,7 @@ struct RowLifeInfo {
   TransactionId xid;    // of the running transaction
   bool own;             // that one is the current transaction
   bool older_versions;  // some snapshot may see another version under the same TID
+  bool seen_by_all;     // every snapshot sees some version of the row (set by JudgeRow)
   // kNone: the last transaction that ended the row. Invalid if no snapshot ever saw it (its insert
   // aborted); died_unknown if the store has forgotten already.
   TransactionId died_by;
@@ -29,7 +30,21 @@ struct RowLifeInfo {
 void JudgeRow(Relation relation, StorageId storage, const RowId& id, TransactionId oldest_xmin,
               RowHolder* holder, RowLifeInfo* info);
 
+// Whether VACUUM and ANALYZE count the row as live. As for heap: also what the current transaction
+// inserted and what another one is about to delete.
+bool CountsAsLive(const RowLifeInfo& info);
+
 // The same for a row that has no other version than this one.
-RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta);
+RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta, TransactionId oldest_xmin);
+
+// All the rows of a block, for VACUUM.
+struct BlockLife {
+  double live, recently_dead;
+  // Every TID of the block is a row that every snapshot sees, or is dead to all.
+  bool seen_by_all;
+};
+// `rows` holds the block's rows under SnapshotAny.
+void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
+                TransactionId oldest_xmin, RowHolder* holder, BlockLife* life);
 
 }  // namespace omendb

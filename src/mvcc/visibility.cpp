@@ -20,6 +20,13 @@ void Remember(std::atomic<uint8_t>* hints, uint8_t bit) {
 
 }  // namespace
 
+FullXid WidenXid(TransactionId xid) {
+  FullTransactionId next = ReadNextFullTransactionId();
+  uint32 epoch = EpochFromFullTransactionId(next);
+  if (xid > XidFromFullTransactionId(next)) epoch--;
+  return (static_cast<FullXid>(epoch) << 32) | xid;
+}
+
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints) {
   if (meta.xid == 0 || (meta.flags & kKnownCommitted) != 0) return XidState::kCommitted;
   if ((meta.flags & kKnownAborted) != 0) return XidState::kAborted;

@@ -18,6 +18,9 @@ inline TransactionId ShortXid(const VersionMeta& meta) {
   return static_cast<TransactionId>(meta.xid);
 }
 
+// The 64-bit form of a transaction id that is in use: it is not ahead of the next one.
+FullXid WidenXid(TransactionId xid);
+
 // The state now, not by any snapshot. May read clog.
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints);
 

@@ -210,6 +210,7 @@ void ApplyStorageRegister(const StorageIdentity& identity, const Column* columns
     entry = new (&g_entries[index]) StorageEntry{};
     entry->identity = identity;
     entry->state = StorageEntry::kLive;
+    entry->marked_end = kMarkedEndUnknown;
     uint32* by_node = NodeBucket(identity.node, identity.backend);
     entry->next_by_node = *by_node;
     *by_node = index + 1;

@@ -24,6 +24,8 @@ struct StorageIdentity {
   char persistence;   // pg_class.relpersistence
 };
 
+inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
+
 struct StorageEntry {
   enum State : uint8_t { kFree, kLive, kDropped };
 
@@ -37,6 +39,7 @@ struct StorageEntry {
   Lsn lsn;                               // of the last logged change
   uint64 drop_sequence;                  // kDropped: no segment after this one holds rows of it
   std::atomic<uint64> bytes;             // in the store as of the last flush
+  std::atomic<uint32> marked_end;        // no block from it on has marks, see visibility_map.h
   // Blocks that sessions left half full: block << 16 | next slot, 0 = none. Not persisted.
   std::atomic<uint64> spare_places[4];
 };

@@ -29,7 +29,8 @@ struct Remembered {
   uint32 column_count;
   uint64 version;  // 0 = unused
   StorageId id;
-  Column* columns;  // the registered layout
+  StorageEntry* entry;  // stays where it is as long as the version stands
+  Column* columns;      // the registered layout
 };
 constexpr uint32 kRemembered = 64;
 Remembered g_remembered[kRemembered];
@@ -47,7 +48,8 @@ Remembered* Remember(Relation relation) {
   }
   LWLockAcquire(StorageTableLock(), LW_SHARED);
   slot->version = StorageDirectoryVersion();
-  const StorageEntry* entry = FindStorage(relation->rd_node, relation->rd_backend);
+  StorageEntry* entry = FindStorage(relation->rd_node, relation->rd_backend);
+  slot->entry = entry;
   slot->id = entry ? entry->identity.id : 0;
   static Column columns[kMaxColumns];
   slot->column_count = entry ? CopyColumns(entry, columns) : 0;
@@ -291,6 +293,24 @@ uint64_t StorageBytes(StorageId storage) {
   uint64_t bytes = entry ? entry->bytes.load() : 0;
   LWLockRelease(StorageTableLock());
   return bytes;
+}
+
+uint32 StorageMarkedEnd(Relation relation) {
+  const StorageEntry* entry = Remember(relation)->entry;
+  return entry != nullptr ? entry->marked_end.load() : 0;
+}
+
+uint32 StorageSettleMarkedEnd(Relation relation, uint32 end) {
+  StorageEntry* entry = Remember(relation)->entry;
+  uint32 unknown = kMarkedEndUnknown;
+  return entry->marked_end.compare_exchange_strong(unknown, end) ? end : unknown;
+}
+
+void StorageRaiseMarkedEnd(Relation relation, uint32 end) {
+  StorageEntry* entry = Remember(relation)->entry;
+  uint32 now = entry->marked_end.load();
+  while (now < end && !entry->marked_end.compare_exchange_weak(now, end)) {
+  }
 }
 
 bool StorageInDatabase(Oid database) {

@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "pg/server.h"
+#include "pg/storage_directory.h"
 
 extern "C" {
 #include "access/tupdesc.h"
@@ -43,6 +44,14 @@ void StorageGiveSparePlace(StorageId storage, BlockNo block, uint32_t next_slot)
 BlockNo StorageBlockCount(StorageId storage);
 // For planner estimates: bytes in the store as of the last flush, 0 if unknown.
 uint64_t StorageBytes(StorageId storage);
+
+// Blocks from here on have no marks in the visibility map (visibility_map.h). kMarkedEndUnknown
+// until somebody settles it; it only grows afterwards. 0 for a relation without a storage.
+uint32 StorageMarkedEnd(Relation relation);
+// If it is still unknown, it is `end`. Returns what it is.
+uint32 StorageSettleMarkedEnd(Relation relation, uint32 end);
+// REQUIRES: it is not unknown.
+void StorageRaiseMarkedEnd(Relation relation, uint32 end);
 
 // DROP DATABASE: the sweep does not take the absence of a whole directory for a drop.
 void StorageForgetDatabase(Oid database);

@@ -75,8 +75,9 @@ bool Describe(StringInfo out, RecordType type, Slice bytes, FullXid xid) {
       appendStringInfo(out, "storage %llu", Wide(r.storage));
       return true;
     }
-    case RecordType::kIndexCleanup: {
-      IndexCleanupRecord r;
+    case RecordType::kIndexCleanup:
+    case RecordType::kBlocksVisible: {
+      HorizonRecord r;
       if (!Decode(bytes, &r)) return false;
       appendStringInfo(out, "relation %u/%u/%u, oldest xid %llu", r.tablespace, r.database,
                        r.relation, Wide(r.oldest_xid));
@@ -110,6 +111,8 @@ const char* IdentifyRecord(uint8 info) {
       return "STORAGE_DROP";
     case RecordType::kIndexCleanup:
       return "INDEX_CLEANUP";
+    case RecordType::kBlocksVisible:
+      return "BLOCKS_VISIBLE";
   }
   return nullptr;
 }

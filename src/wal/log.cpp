@@ -4,6 +4,7 @@
 
 #include "pg/shared_state.h"
 #include "pg/storage_log.h"
+#include "pg/visibility_map.h"
 #include "wal/records.h"
 
 extern "C" {
@@ -49,21 +50,31 @@ Lsn InsertOrCount(Relation relation, WriteTicket* ticket, RecordType type, const
   return lsn;
 }
 
+// An update in place and a lock leave the block's marks: see visibility_map.h.
+bool ChangesWhoIsSeen(VersionKind kind) {
+  return kind != VersionKind::kUpdate && kind != VersionKind::kLock;
+}
+
 }  // namespace
 
 Lsn LogAndApplyVersion(WriteTicket* ticket, Relation relation, StorageId storage, BlockNo block,
                        SlotNo slot, VersionMeta* meta, Slice payload, bool new_block) {
   char head[kMaxRecordHead];
-  VersionRecord record{storage, block, slot, new_block, HasOwnXid(meta->xid), *meta, payload};
+  BlockMarks marks{};
+  if (ChangesWhoIsSeen(meta->kind)) marks = LookUpMarks(relation, block);
+  VersionRecord record{storage,      block, slot, new_block, AnyMarks(marks), HasOwnXid(meta->xid),
+                       *meta, payload};
   size_t head_size = EncodeHead(record, head);
   size_t bound = Segment::BoundForVersion(payload.size());
   Assert(ticket->reserved >= bound);
 
   START_CRIT_SECTION();
+  ClearMarks(relation, marks);
   meta->lsn = InsertOrCount(relation, ticket, RecordType::kVersion, head, head_size, &payload, 1);
   ticket->segment.ApplyVersion(storage, block, slot, *meta, payload, new_block);
   ticket->reserved -= bound;
   END_CRIT_SECTION();
+  ReleaseMarks(&marks);
   return meta->lsn;
 }
 
@@ -74,6 +85,7 @@ Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
   ImagesRecord record;
   Slice sections[kMaxImagesPerRecord];
   LWLock* locks[kMaxImagesPerRecord];
+  BlockMarks marks[kMaxImagesPerRecord];
   size_t bound = 0;
   record.storage = storage;
   record.own_xid = HasOwnXid(xid);
@@ -81,18 +93,23 @@ Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
   record.cid = cid;
   record.count = static_cast<uint32>(count);
   for (int i = 0; i < count; i++) {
-    record.images[i] = {images[i].block, images[i].new_block, images[i].section};
+    record.images[i] = {images[i].block, images[i].new_block, false, images[i].section};
     sections[i] = images[i].section;
     locks[i] = StripeLock(storage, images[i].block);
     bound += Segment::BoundForImage(sections[i].size());
   }
-  size_t head_size = EncodeHead(record, head);
   Assert(ticket->reserved >= bound);
 
   std::sort(locks, locks + count);
   int lock_count = static_cast<int>(std::unique(locks, locks + count) - locks);
   for (int i = 0; i < lock_count; i++) LWLockAcquire(locks[i], LW_EXCLUSIVE);
+  for (int i = 0; i < count; i++) {
+    marks[i] = LookUpMarks(relation, images[i].block);
+    record.images[i].clears_marks = AnyMarks(marks[i]);
+  }
+  size_t head_size = EncodeHead(record, head);
   START_CRIT_SECTION();
+  for (int i = 0; i < count; i++) ClearMarks(relation, marks[i]);
   Lsn lsn =
       InsertOrCount(relation, ticket, RecordType::kImages, head, head_size, sections, record.count);
   VersionMeta meta{xid, lsn, cid, VersionKind::kInsert, 0};
@@ -102,6 +119,7 @@ Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
   ticket->reserved -= bound;
   END_CRIT_SECTION();
   for (int i = lock_count - 1; i >= 0; i--) LWLockRelease(locks[i]);
+  for (int i = 0; i < count; i++) ReleaseMarks(&marks[i]);
   return lsn;
 }
 
@@ -117,6 +135,10 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   record.old_slot = old_slot;
   record.new_slot = new_slot;
   record.is_new_block = new_block;
+  BlockMarks old_marks = LookUpMarks(relation, old_block);
+  BlockMarks new_marks = LookUpMarks(relation, new_block_no);
+  record.clears_old_marks = AnyMarks(old_marks);
+  record.clears_new_marks = AnyMarks(new_marks);
   record.own_xid = HasOwnXid(new_meta->xid);
   record.old_meta = *old_meta;
   record.new_meta = *new_meta;
@@ -127,6 +149,8 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   Assert(ticket->reserved >= bound);
 
   START_CRIT_SECTION();
+  ClearMarks(relation, old_marks);
+  ClearMarks(relation, new_marks);
   Lsn lsn = InsertOrCount(relation, ticket, RecordType::kMove, head, head_size, &row, 1);
   old_meta->lsn = new_meta->lsn = lsn;
   // The new version first: a reader that finds the move finds where it went.
@@ -138,22 +162,28 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   if (spare > 0) ticket->segment.Release(spare);
   ticket->reserved -= bound;
   END_CRIT_SECTION();
+  ReleaseMarks(&old_marks);
+  ReleaseMarks(&new_marks);
   return lsn;
 }
 
-void LogIndexCleanup(Relation relation, TransactionId oldest) {
+void LogIndexCleanup(Relation relation, FullXid oldest) {
   if (!IsLogged(relation)) return;
   char head[kMaxRecordHead];
-  // Not ahead of the next one to be given out, like every xid that is in use.
-  FullTransactionId next = ReadNextFullTransactionId();
-  uint32 epoch = EpochFromFullTransactionId(next);
-  if (oldest > XidFromFullTransactionId(next)) epoch--;
-  IndexCleanupRecord record{relation->rd_node.spcNode, relation->rd_node.dbNode,
-                            relation->rd_node.relNode,
-                            (static_cast<FullXid>(epoch) << 32) | oldest};
+  HorizonRecord record{relation->rd_node.spcNode, relation->rd_node.dbNode,
+                       relation->rd_node.relNode, oldest};
   XLogBeginInsert();
   RegisterBytes(head, EncodeHead(record, head));
   Insert(RecordType::kIndexCleanup);
+}
+
+Lsn LogBlocksVisible(const RelFileNode& node, FullXid horizon, Buffer map) {
+  char head[kMaxRecordHead];
+  XLogBeginInsert();
+  RegisterBytes(head,
+                EncodeHead(HorizonRecord{node.spcNode, node.dbNode, node.relNode, horizon}, head));
+  XLogRegisterBuffer(0, map, REGBUF_FORCE_IMAGE);
+  return Insert(RecordType::kBlocksVisible);
 }
 
 Lsn LogStorageRegister(const StorageIdentity& identity, const Column* columns,

@@ -38,6 +38,6 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
 
 // Before VACUUM removes index entries of rows that nobody at or after `oldest` can see: makes a
 // standby cancel queries that might still want them. Nothing for unlogged relations.
-void LogIndexCleanup(Relation relation, TransactionId oldest);
+void LogIndexCleanup(Relation relation, FullXid oldest);
 
 }  // namespace omendb

@@ -7,7 +7,9 @@ namespace {
 
 constexpr uint8_t kFlagNewBlock = 0x01;
 constexpr uint8_t kFlagOwnXid = 0x02;
-constexpr uint8_t kKnownFlags = kFlagNewBlock | kFlagOwnXid;
+constexpr uint8_t kFlagClearsMarks = 0x04;     // images: of some block
+constexpr uint8_t kFlagClearsNewMarks = 0x08;  // of the block that a row moves to
+constexpr uint8_t kKnownFlags = kFlagNewBlock | kFlagOwnXid | kFlagClearsMarks;
 constexpr uint8_t kLoggedVersionFlags =
     kVersionSpeculative | kVersionKeyUpdated | kVersionMovedPartition;
 
@@ -74,15 +76,29 @@ bool PayloadFits(VersionKind kind, size_t size) {
   return false;
 }
 
-uint8_t FlagsOf(bool new_block, bool own_xid) {
-  return static_cast<uint8_t>((new_block ? kFlagNewBlock : 0) | (own_xid ? kFlagOwnXid : 0));
+uint8_t FlagsOf(bool new_block, bool own_xid, bool clears_marks) {
+  return static_cast<uint8_t>((new_block ? kFlagNewBlock : 0) | (own_xid ? kFlagOwnXid : 0) |
+                              (clears_marks ? kFlagClearsMarks : 0));
+}
+
+bool AnyClears(const ImagesRecord& record) {
+  for (uint32_t i = 0; i < record.count; i++) {
+    if (record.images[i].clears_marks) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
+bool MayClearMarks(Slice bytes) {
+  return bytes.size() > 1 &&
+         (static_cast<uint8_t>(bytes[1]) & (kFlagClearsMarks | kFlagClearsNewMarks)) != 0;
+}
+
 // kVersion, format 1:
 //   format:        uint8
-//   flags:         uint8    bit 0: first change ever to the block; bit 1: xid follows
+//   flags:         uint8    bit 0: first change ever to the block; bit 1: xid follows;
+//                           bit 2: clears the block's marks in the visibility map
 //   kind:          uint8    VersionKind
 //   version flags: uint8    kVersion*
 //   slot:          uint8
@@ -94,7 +110,7 @@ uint8_t FlagsOf(bool new_block, bool own_xid) {
 size_t EncodeHead(const VersionRecord& record, char* to) {
   Writer writer{to};
   writer.Byte(kRecordFormat);
-  writer.Byte(FlagsOf(record.new_block, record.own_xid));
+  writer.Byte(FlagsOf(record.new_block, record.own_xid, record.clears_marks));
   writer.Byte(static_cast<uint8_t>(record.meta.kind));
   writer.Byte(record.meta.flags & kLoggedVersionFlags);
   writer.Byte(record.slot);
@@ -110,6 +126,7 @@ bool Decode(Slice bytes, FullXid xid, VersionRecord* record) {
   reader.Format();
   uint8_t flags = reader.Flags(kKnownFlags);
   record->new_block = flags & kFlagNewBlock;
+  record->clears_marks = flags & kFlagClearsMarks;
   record->own_xid = flags & kFlagOwnXid;
   record->meta.lsn = 0;
   record->meta.kind = static_cast<VersionKind>(reader.Byte());
@@ -125,25 +142,25 @@ bool Decode(Slice bytes, FullXid xid, VersionRecord* record) {
 
 // kImages, format 1:
 //   format:  uint8
-//   flags:   uint8    bit 1: xid follows
+//   flags:   uint8    bit 1: xid follows; bit 2: some block's marks are cleared
 //   count:   uint8    1 .. 16
 //   storage: varint
 //   cid:     varint
 //   xid:     uint64   only if flags bit 1
-//   count times: block: varint; new: uint8, 1 = first change ever to the block;
-//                size: varint, of the section in units of 8 bytes
+//   count times: block: varint; flags: uint8, bit 0: first change ever to the block, bit 2: clears
+//                its marks in the visibility map; size: varint, of the section in units of 8 bytes
 //   sections, one behind the other
 size_t EncodeHead(const ImagesRecord& record, char* to) {
   Writer writer{to};
   writer.Byte(kRecordFormat);
-  writer.Byte(FlagsOf(false, record.own_xid));
+  writer.Byte(FlagsOf(false, record.own_xid, AnyClears(record)));
   writer.Byte(static_cast<uint8_t>(record.count));
   writer.Varint(record.storage);
   writer.Varint(record.cid);
   if (record.own_xid) writer.Fixed64(record.xid);
   for (uint32_t i = 0; i < record.count; i++) {
     writer.Varint(record.images[i].block);
-    writer.Byte(record.images[i].new_block ? 1 : 0);
+    writer.Byte(FlagsOf(record.images[i].new_block, false, record.images[i].clears_marks));
     writer.Varint(record.images[i].section.size() / 8);
   }
   return writer.at - to;
@@ -152,7 +169,7 @@ size_t EncodeHead(const ImagesRecord& record, char* to) {
 bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
   Reader reader{bytes};
   reader.Format();
-  record->own_xid = reader.Flags(kFlagOwnXid) & kFlagOwnXid;
+  record->own_xid = reader.Flags(kFlagOwnXid | kFlagClearsMarks) & kFlagOwnXid;
   record->count = reader.Byte();
   record->storage = reader.Storage();
   record->cid = reader.Cid();
@@ -162,7 +179,9 @@ bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
   size_t sizes[kMaxImagesPerRecord];
   for (uint32_t i = 0; i < record->count; i++) {
     record->images[i].block = reader.Block();
-    record->images[i].new_block = reader.Flags(1) != 0;
+    uint8_t flags = reader.Flags(kFlagNewBlock | kFlagClearsMarks);
+    record->images[i].new_block = flags & kFlagNewBlock;
+    record->images[i].clears_marks = flags & kFlagClearsMarks;
     sizes[i] = reader.Varint(bytes.size() / 8) * 8;
     if (sizes[i] == 0) return false;
   }
@@ -177,7 +196,8 @@ bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
 
 // kMove, format 1:
 //   format:    uint8
-//   flags:     uint8    bit 0: first change ever to the new block; bit 1: xid follows
+//   flags:     uint8    bit 0: first change ever to the new block; bit 1: xid follows;
+//                       bits 2, 3: clears the old, the new block's marks in the visibility map
 //   old flags: uint8    kVersion* of the move
 //   old slot:  uint8
 //   new kind:  uint8    VersionKind
@@ -193,7 +213,8 @@ bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
 size_t EncodeHead(const MoveRecord& record, char* to) {
   Writer writer{to};
   writer.Byte(kRecordFormat);
-  writer.Byte(FlagsOf(record.is_new_block, record.own_xid));
+  writer.Byte(FlagsOf(record.is_new_block, record.own_xid, record.clears_old_marks) |
+              (record.clears_new_marks ? kFlagClearsNewMarks : 0));
   writer.Byte(record.old_meta.flags & kLoggedVersionFlags);
   writer.Byte(record.old_slot);
   writer.Byte(static_cast<uint8_t>(record.new_meta.kind));
@@ -211,8 +232,10 @@ size_t EncodeHead(const MoveRecord& record, char* to) {
 bool Decode(Slice bytes, FullXid xid, MoveRecord* record) {
   Reader reader{bytes};
   reader.Format();
-  uint8_t flags = reader.Flags(kKnownFlags);
+  uint8_t flags = reader.Flags(kKnownFlags | kFlagClearsNewMarks);
   record->is_new_block = flags & kFlagNewBlock;
+  record->clears_old_marks = flags & kFlagClearsMarks;
+  record->clears_new_marks = flags & kFlagClearsNewMarks;
   record->own_xid = flags & kFlagOwnXid;
   record->old_meta.kind = VersionKind::kMove;
   record->old_meta.lsn = record->new_meta.lsn = 0;
@@ -303,14 +326,13 @@ bool Decode(Slice bytes, StorageDropRecord* record) {
   return reader.ok && reader.rest.empty();
 }
 
-// kIndexCleanup, format 1: entries of rows that died before oldest_xid are about to go
-//
+// kIndexCleanup and kBlocksVisible, format 1:
 //   format:     uint8
 //   tablespace: varint
 //   database:   varint
 //   relation:   varint   the table's relfilenode
 //   oldest_xid: uint64
-size_t EncodeHead(const IndexCleanupRecord& record, char* to) {
+size_t EncodeHead(const HorizonRecord& record, char* to) {
   Writer writer{to};
   writer.Byte(kRecordFormat);
   writer.Varint(record.tablespace);
@@ -319,7 +341,8 @@ size_t EncodeHead(const IndexCleanupRecord& record, char* to) {
   writer.Fixed64(record.oldest_xid);
   return writer.at - to;
 }
-bool Decode(Slice bytes, IndexCleanupRecord* record) {
+
+bool Decode(Slice bytes, HorizonRecord* record) {
   Reader reader{bytes};
   reader.Format();
   record->tablespace = static_cast<uint32_t>(reader.Varint(~uint32_t{0}));

@@ -24,6 +24,7 @@ enum class RecordType : uint8_t {
   kStorageBlocks = 0x40,
   kStorageDrop = 0x50,
   kIndexCleanup = 0x60,
+  kBlocksVisible = 0x90,
 };
 
 inline constexpr uint32_t kMaxImagesPerRecord = 16;
@@ -36,7 +37,8 @@ struct VersionRecord {
   BlockNo block;
   SlotNo slot;
   bool new_block;
-  bool own_xid;  // meta.xid differs from the record's transaction id
+  bool clears_marks;  // of the block in the visibility map
+  bool own_xid;       // meta.xid differs from the record's transaction id
   VersionMeta meta;
   Slice payload;  // behind the head
 };
@@ -46,6 +48,7 @@ struct ImagesRecord {
   struct Image {
     BlockNo block;
     bool new_block;
+    bool clears_marks;
     Slice section;
   };
   StorageId storage;
@@ -62,6 +65,7 @@ struct MoveRecord {
   BlockNo old_block, new_block;
   SlotNo old_slot, new_slot;
   bool is_new_block;
+  bool clears_old_marks, clears_new_marks;
   bool own_xid;
   VersionMeta old_meta, new_meta;
   Slice row;  // behind the head
@@ -84,9 +88,11 @@ struct StorageDropRecord {
   StorageId storage;
 };
 
-// VACUUM is about to remove index entries of rows that no transaction at or after oldest_xid can
-// see. Changes nothing here; a standby cancels its older queries.
-struct IndexCleanupRecord {
+// What no transaction at or after oldest_xid can see. A standby cancels its older queries.
+// kIndexCleanup: VACUUM is about to remove the index entries of such rows.
+// kBlocksVisible: the page of the visibility map that is block 0 of the record, always there as a
+// full-page image, has new marks: of blocks in which all rows are visible since then.
+struct HorizonRecord {
   uint32_t tablespace, database, relation;
   FullXid oldest_xid;
 };
@@ -98,7 +104,7 @@ size_t EncodeHead(const MoveRecord& record, char* to);
 size_t EncodeHead(const StorageRegisterRecord& record, char* to);
 size_t EncodeHead(const StorageBlocksRecord& record, char* to);
 size_t EncodeHead(const StorageDropRecord& record, char* to);
-size_t EncodeHead(const IndexCleanupRecord& record, char* to);
+size_t EncodeHead(const HorizonRecord& record, char* to);
 
 // False: damaged, or of an unknown format. `xid`: what stands for an xid that is not in the record.
 [[nodiscard]] bool Decode(Slice bytes, FullXid xid, VersionRecord* record);
@@ -107,7 +113,10 @@ size_t EncodeHead(const IndexCleanupRecord& record, char* to);
 [[nodiscard]] bool Decode(Slice bytes, StorageRegisterRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, StorageBlocksRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, StorageDropRecord* record);
-[[nodiscard]] bool Decode(Slice bytes, IndexCleanupRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, HorizonRecord* record);
+
+// Whether a kVersion, kImages or kMove record may clear marks: spares redo the decoding of others.
+bool MayClearMarks(Slice bytes);
 
 // Payload of a kMove version: fixed32 block, uint8 slot.
 inline constexpr size_t kMovePayloadSize = 5;

@@ -4,6 +4,7 @@
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
+#include "pg/visibility_map.h"
 #include "pg/write_buffer.h"
 #include "wal/records.h"
 #include "wal/resource_manager.h"
@@ -12,6 +13,7 @@ extern "C" {
 #include "access/transam.h"
 #include "access/xlogrecord.h"
 #include "access/xlogutils.h"
+#include "storage/bufmgr.h"
 #include "storage/standby.h"
 }
 
@@ -165,28 +167,91 @@ void RedoStorageDrop(XLogReaderState* record, Slice bytes) {
   segment.NoteLsn(record->EndRecPtr);
 }
 
-void RedoIndexCleanup(XLogReaderState* record, Slice bytes) {
-  IndexCleanupRecord change;
-  if (!Decode(bytes, &change)) RaiseDamaged(record);
+void CancelOlderQueries(const HorizonRecord& change) {
   if (!InHotStandby) return;
   FullTransactionId removed = FullTransactionIdFromU64(change.oldest_xid - 1);
   ResolveRecoveryConflictWithSnapshotFullXid(
       removed, RelFileNode{change.tablespace, change.database, change.relation});
 }
 
+void RedoIndexCleanup(XLogReaderState* record, Slice bytes) {
+  HorizonRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  CancelOlderQueries(change);
+}
+
+void RedoBlocksVisible(XLogReaderState* record, Slice bytes) {
+  HorizonRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  CancelOlderQueries(change);
+  Buffer map;
+  if (XLogReadBufferForRedo(record, 0, &map) != BLK_RESTORED) RaiseDamaged(record);
+  UnlockReleaseBuffer(map);
+}
+
+// False: the storage is gone, and its relation with it.
+bool NodeOf(StorageId storage, RelFileNode* node) {
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  const StorageEntry* entry = FindStorage(storage);
+  bool live = entry != nullptr && entry->state == StorageEntry::kLive;
+  if (live) *node = entry->identity.node;
+  LWLockRelease(StorageTableLock());
+  return live;
+}
+
+// The map lies in PostgreSQL's own buffers: it needs the record even where the store does not.
+void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
+  BlockNo blocks[kMaxImagesPerRecord];
+  uint32_t count = 0;
+  StorageId storage = 0;
+  switch (static_cast<RecordType>(XLogRecGetInfo(record) & ~XLR_INFO_MASK)) {
+    case RecordType::kVersion: {
+      VersionRecord change;
+      if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+      storage = change.storage;
+      if (change.clears_marks) blocks[count++] = change.block;
+      break;
+    }
+    case RecordType::kImages: {
+      ImagesRecord change;
+      if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+      storage = change.storage;
+      for (uint32_t i = 0; i < change.count; i++) {
+        if (change.images[i].clears_marks) blocks[count++] = change.images[i].block;
+      }
+      break;
+    }
+    case RecordType::kMove: {
+      MoveRecord change;
+      if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
+      storage = change.storage;
+      if (change.clears_old_marks) blocks[count++] = change.old_block;
+      if (change.clears_new_marks) blocks[count++] = change.new_block;
+      break;
+    }
+    default:
+      return;
+  }
+  RelFileNode node;
+  if (!NodeOf(storage, &node)) return;
+  for (uint32_t i = 0; i < count; i++) ClearMarksInRecovery(node, blocks[i]);
+}
+
 }  // namespace
 
 void RedoRecord(XLogReaderState* record) {
-  // Concerns sessions, not the store: it counts even where the store is newer.
-  if ((XLogRecGetInfo(record) & ~XLR_INFO_MASK) == static_cast<uint8>(RecordType::kIndexCleanup)) {
-    return RedoIndexCleanup(record, Slice(XLogRecGetData(record), XLogRecGetDataLen(record)));
-  }
+  Slice bytes(XLogRecGetData(record), XLogRecGetDataLen(record));
+  auto type = static_cast<RecordType>(XLogRecGetInfo(record) & ~XLR_INFO_MASK);
+  // These concern sessions and the server's buffers, not the store: they count even where the store
+  // is newer.
+  if (type == RecordType::kIndexCleanup) return RedoIndexCleanup(record, bytes);
+  if (type == RecordType::kBlocksVisible) return RedoBlocksVisible(record, bytes);
   if (unlikely(g_shared->store_state != StoreState::kOpen)) WaitForStoreInRecovery(true);
+  if (MayClearMarks(bytes)) RedoClearedMarks(record, bytes);
   // It is in the store: the crash came between a flush and the next checkpoint.
   if (record->EndRecPtr <= g_shared->durable_lsn.load(std::memory_order_relaxed)) return;
 
-  Slice bytes(XLogRecGetData(record), XLogRecGetDataLen(record));
-  switch (static_cast<RecordType>(XLogRecGetInfo(record) & ~XLR_INFO_MASK)) {
+  switch (type) {
     case RecordType::kVersion:
       return RedoVersion(record, bytes);
     case RecordType::kImages:
@@ -200,6 +265,7 @@ void RedoRecord(XLogReaderState* record) {
     case RecordType::kStorageDrop:
       return RedoStorageDrop(record, bytes);
     case RecordType::kIndexCleanup:
+    case RecordType::kBlocksVisible:
       return;
   }
   RaiseDamaged(record);

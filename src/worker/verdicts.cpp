@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mvcc/visibility.h"
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
 
@@ -182,10 +183,7 @@ void AnswerOracle() {
 void PublishHorizon() {
   TransactionId oldest = GetOldestNonRemovableTransactionId(nullptr);
   if (!TransactionIdIsNormal(oldest)) return;
-  FullTransactionId next = ReadNextFullTransactionId();
-  uint32 epoch = EpochFromFullTransactionId(next);
-  if (oldest > XidFromFullTransactionId(next)) epoch--;
-  FullXid horizon = (static_cast<FullXid>(epoch) << 32) | oldest;
+  FullXid horizon = WidenXid(oldest);
   if (horizon > g_shared->horizon) g_shared->horizon = horizon;
 }
 

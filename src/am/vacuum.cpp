@@ -1,0 +1,207 @@
+// VACUUM: counts rows, removes index entries of rows that are dead to all, and marks blocks in the
+// visibility map. Rows themselves are collected by compaction.
+#include "am/callbacks.h"
+#include "engine/row_life.h"
+#include "mvcc/visibility.h"
+#include "pg/storage_table.h"
+#include "pg/visibility_map.h"
+#include "pg/write_gate.h"
+#include "wal/log.h"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/multixact.h"
+#include "access/visibilitymap.h"
+#include "commands/progress.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+}
+
+namespace omendb {
+namespace {
+
+struct Vacuum {
+  Relation relation;
+  const VacuumParams* params;
+  BufferAccessStrategy strategy;
+  StorageId storage;
+  BlockNumber blocks;
+  TransactionId oldest_xmin;  // rows that died before it are dead to all
+  Relation* indexes;
+  int index_count;
+  RowHolder holder;
+  // What was found.
+  BlockNumber scanned;  // blocks that were not known to be seen by all
+  double live, recently_dead;
+  uint64_t marked;  // blocks that can be seen by all, once the indexes are clean
+  uint64_t asked, dead;
+  double rows;  // reltuples
+};
+
+// True if no snapshot will ever see a row under the TID. Slots are not used twice, so a row that is
+// gone stays gone; a row that an unfinished insert just made is seen as in progress.
+bool IsDead(ItemPointer tid, void* argument) {
+  auto* vacuum = static_cast<Vacuum*>(argument);
+  if (++vacuum->asked % 1024 == 0) vacuum_delay_point();
+  RowId id = DecodeTid(tid);
+  RowLifeInfo info;
+  JudgeRow(vacuum->relation, vacuum->storage, id, vacuum->oldest_xmin, &vacuum->holder, &info);
+  if (info.life != RowLife::kNone) return false;
+  vacuum->dead++;
+  return true;
+}
+
+// Marks a block of which JudgeBlock said that it can be seen by all, unless it has changed since.
+void Mark(Vacuum* vacuum, BlockNo block, const BlockState& judged, Buffer* map) {
+  PrepareToMark(vacuum->relation, block, map);
+  LWLock* stripe = StripeLock(vacuum->storage, block);
+  LWLockAcquire(stripe, LW_EXCLUSIVE);
+  if (LookAtBlock(vacuum->storage, block).IsStill(judged)) {
+    MarkUnchanged(block, *map);
+    vacuum->marked++;
+  }
+  LWLockRelease(stripe);
+}
+
+// Counts the rows of every block that is not known to be seen by all, and marks what can be.
+void ScanBlocks(Vacuum* vacuum) {
+  if (vacuum->storage == 0) return;
+  bool skips = (vacuum->params->options & VACOPT_DISABLE_PAGE_SKIPPING) == 0;
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "omendb vacuum scan", ALLOCSET_DEFAULT_SIZES);
+  BlockRows* rows = MakeBlockRows(context);
+  BlockWalk walk{};
+  StartBlockWalk(&walk, vacuum->relation, vacuum->storage, 0, vacuum->blocks, context);
+  Buffer read_map = InvalidBuffer, mark_map = InvalidBuffer;
+  vacuum->scanned = vacuum->blocks;
+  for (;;) {
+    vacuum_delay_point();
+    if (skips) {
+      BlockNo next = NextUnmarkedBlock(vacuum->relation, walk.next, vacuum->blocks, &read_map);
+      vacuum->scanned -= next - walk.next;
+      walk.next = next;
+    }
+    if (!NextBlockRows(&walk, SnapshotAny, rows)) break;
+    BlockNo block = rows->block;
+    pgstat_progress_update_param(PROGRESS_VACUUM_HEAP_BLKS_SCANNED, block);
+    BlockLife life;
+    JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
+               &life);
+    if (life.seen_by_all) {
+      // Once more, now that it is known from which state on it must not change.
+      BlockState state = LookAtBlock(vacuum->storage, block);
+      OneBlockRows(&walk, block, SnapshotAny, SlotFilter{nullptr}, rows);
+      JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
+                 &life);
+      if (life.seen_by_all) Mark(vacuum, block, state, &mark_map);
+    }
+    vacuum->live += life.live;
+    vacuum->recently_dead += life.recently_dead;
+  }
+  if (read_map != InvalidBuffer) ReleaseBuffer(read_map);
+  if (mark_map != InvalidBuffer) ReleaseBuffer(mark_map);
+  EndBlockWalk(&walk);
+  LetRowGo(&vacuum->holder);
+  MemoryContextDelete(context);
+  pgstat_progress_update_param(PROGRESS_VACUUM_HEAP_BLKS_SCANNED, vacuum->blocks);
+}
+
+// Entries are looked for if rows died since the last time, as for heap; and before blocks count as
+// seen by all: a row whose insert was rolled back leaves an entry and no trace in its block.
+bool WantsCleanup(const Vacuum& vacuum) {
+  if (vacuum.params->index_cleanup == VACOPTVALUE_DISABLED) return false;
+  if (vacuum.params->index_cleanup == VACOPTVALUE_ENABLED || vacuum.marked > 0) return true;
+  PgStat_StatTabEntry* statistics = pgstat_fetch_stat_tabentry_ext(
+      vacuum.relation->rd_rel->relisshared, RelationGetRelid(vacuum.relation));
+  return statistics == nullptr || statistics->n_dead_tuples > 0;
+}
+
+void CleanIndexes(Vacuum* vacuum, bool delete_entries) {
+  if (delete_entries) LogIndexCleanup(vacuum->relation, WidenXid(vacuum->oldest_xmin));
+  pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_VACUUM_INDEX);
+  for (int i = 0; i < vacuum->index_count; i++) {
+    IndexVacuumInfo info{};
+    info.index = vacuum->indexes[i];
+    info.analyze_only = false;
+    info.report_progress = false;
+    info.estimated_count = vacuum->scanned < vacuum->blocks;
+    info.message_level = (vacuum->params->options & VACOPT_VERBOSE) != 0 ? INFO : DEBUG2;
+    info.num_heap_tuples = vacuum->rows;
+    info.strategy = vacuum->strategy;
+    IndexBulkDeleteResult* result = nullptr;
+    if (delete_entries) result = index_bulk_delete(&info, nullptr, IsDead, vacuum);
+    result = index_vacuum_cleanup(&info, result);
+    if (result == nullptr) continue;
+    if (!result->estimated_count) {
+      vac_update_relstats(vacuum->indexes[i], result->num_pages, result->num_index_tuples, 0, false,
+                          InvalidTransactionId, InvalidMultiXactId, nullptr, nullptr, false);
+    }
+    pfree(result);
+  }
+  LetRowGo(&vacuum->holder);
+}
+
+void WarnOfParallel(const Vacuum& vacuum) {
+  if (vacuum.params->nworkers <= 0 || !RelationUsesLocalBuffers(vacuum.relation)) return;
+  ereport(WARNING, (errmsg("disabling parallel option of vacuum on \"%s\" --- cannot vacuum "
+                           "temporary tables in parallel",
+                           RelationGetRelationName(vacuum.relation))));
+}
+
+}  // namespace
+
+void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
+                            BufferAccessStrategy strategy) {
+  pgstat_progress_start_command(PROGRESS_COMMAND_VACUUM, RelationGetRelid(relation));
+  auto* vacuum = static_cast<Vacuum*>(palloc0(sizeof(Vacuum)));
+  vacuum->relation = relation;
+  vacuum->params = params;
+  vacuum->strategy = strategy;
+  vacuum->storage = StorageOf(relation);
+  vacuum->blocks = vacuum->storage == 0 ? 0 : StorageBlockCount(vacuum->storage);
+  vacuum->oldest_xmin = GetOldestNonRemovableTransactionId(relation);
+  InitRowHolder(&vacuum->holder, CurrentMemoryContext);
+  vac_open_indexes(relation, RowExclusiveLock, &vacuum->index_count, &vacuum->indexes);
+  if (vacuum->index_count > 0) WarnOfParallel(*vacuum);
+
+  pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
+  pgstat_progress_update_param(PROGRESS_VACUUM_TOTAL_HEAP_BLKS, vacuum->blocks);
+  ScanBlocks(vacuum);
+  vacuum->rows =
+      vac_estimate_reltuples(relation, vacuum->blocks, vacuum->scanned, vacuum->live);
+  // Even where nothing is to be deleted, a GIN index empties its pending list and a BRIN index
+  // summarizes what is new.
+  bool cleanup = vacuum->index_count > 0 && vacuum->storage != 0 &&
+                 params->index_cleanup != VACOPTVALUE_DISABLED;
+  bool delete_entries = cleanup && WantsCleanup(*vacuum);
+  if (cleanup) CleanIndexes(vacuum, delete_entries);
+  if (vacuum->storage != 0 && (delete_entries || vacuum->index_count == 0)) {
+    PromoteMarks(relation, WidenXid(vacuum->oldest_xmin));
+  }
+
+  BlockNumber seen_by_all = 0;
+  visibilitymap_count(relation, &seen_by_all, nullptr);
+  vac_update_relstats(relation, vacuum->blocks, vacuum->rows, Min(seen_by_all, vacuum->blocks),
+                      vacuum->index_count > 0, InvalidTransactionId, InvalidMultiXactId, nullptr,
+                      nullptr, false);
+  vac_close_indexes(vacuum->index_count, vacuum->indexes, NoLock);
+  pgstat_report_vacuum(RelationGetRelid(relation), relation->rd_rel->relisshared,
+                       static_cast<PgStat_Counter>(Max(vacuum->rows, 0)),
+                       static_cast<PgStat_Counter>(vacuum->recently_dead));
+  if ((params->options & VACOPT_VERBOSE) != 0) {
+    ereport(INFO, (errmsg("table \"%s\": found %.0f rows in %u of %u row blocks, removed entries of "
+                          "%llu dead rows from %d indexes",
+                          RelationGetRelationName(relation), vacuum->live, vacuum->scanned,
+                          vacuum->blocks, static_cast<unsigned long long>(vacuum->dead),
+                          vacuum->index_count),
+                   errdetail("%u blocks are seen by all; %.0f rows are dead but still needed.",
+                             seen_by_all, vacuum->recently_dead)));
+  }
+  pgstat_progress_end_command();
+}
+
+}  // namespace omendb
