@@ -106,3 +106,17 @@ UPDATE seen SET n = n + 1;
 INSERT INTO seen VALUES (3, 5), (3, 5) ON CONFLICT (id) DO UPDATE SET n = 0;
 ROLLBACK;
 DROP TABLE seen;
+
+-- xmax tells an update from an insert, also where the same transaction wrote the row before.
+CREATE TABLE upsert_twice (id int PRIMARY KEY, v int) USING omendb;
+BEGIN;
+INSERT INTO upsert_twice VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET v = upsert_twice.v + 1
+  RETURNING v, xmax = 0 AS inserted;
+INSERT INTO upsert_twice VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET v = upsert_twice.v + 1
+  RETURNING v, xmax = 0 AS inserted;
+UPDATE upsert_twice SET v = 10 RETURNING v, xmax = 0 AS not_locked;
+INSERT INTO upsert_twice VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET v = upsert_twice.v + 1
+  RETURNING v, xmax = 0 AS inserted;
+COMMIT;
+DELETE FROM upsert_twice RETURNING xmax <> 0 AS deleted_by_somebody;
+DROP TABLE upsert_twice;

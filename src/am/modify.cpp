@@ -112,11 +112,12 @@ TM_Result omendb_tuple_lock(Relation relation, ItemPointer tid, Snapshot snapsho
                             LockWaitPolicy policy, uint8 flags, TM_FailureData* failure) {
   ChangeScope scope;
   scope.Enter(relation, true);
+  // Logical replication passes the TID that stands in the slot.
+  RowId id = DecodeTid(tid);
   ExecClearTuple(slot);
   ChangeContext context = scope.context;
   context.holder = HolderOf(slot);
   context.holder->meta = VersionMeta{};
-  RowId id = DecodeTid(tid);
   TM_Result result =
       LockRow(context, &id, cid, snapshot, StrengthFor(mode), policy, flags, failure);
   scope.Leave();
@@ -129,6 +130,7 @@ TM_Result omendb_tuple_lock(Relation relation, ItemPointer tid, Snapshot snapsho
   if (result == TM_Ok) {
     // The caller comes back with the TID; conditions on ctid are checked again with the slot's.
     EncodeTid(id, tid);
+    failure->ctid = *tid;
     ShowHeldRow(slot, relation);
     EncodeTid(RowId{id.block, id.slot, 0}, &slot->tts_tid);
   } else if (result == TM_Invisible && context.holder->meta.xid != 0) {

@@ -44,6 +44,18 @@ void Restart(OmendbScan* scan) {
   scan->at = -1;
   scan->started = false;
   scan->has_range = false;
+  if ((scan->base.rs_flags & SO_TYPE_SEQSCAN) != 0) pgstat_count_heap_scan(scan->base.rs_rd);
+}
+
+// A dirty snapshot says of each row who is changing it. So its rows are judged one by one, as they
+// are given out, and the block only tells which there are.
+bool IsDirty(const OmendbScan* scan) {
+  return scan->base.rs_snapshot != nullptr &&
+         scan->base.rs_snapshot->snapshot_type == SNAPSHOT_DIRTY;
+}
+
+Snapshot BlockSnapshot(const OmendbScan* scan) {
+  return IsDirty(scan) ? SnapshotAny : scan->base.rs_snapshot;
 }
 
 void LockForSerializable(OmendbScan* scan) {
@@ -85,7 +97,7 @@ bool NextBlock(OmendbScan* scan) {
   }
   scan->at = -1;
   if (scan->base.rs_parallel != nullptr) return NextParallelBlock(scan);
-  if (!NextBlockRows(&scan->walk, scan->base.rs_snapshot, scan->rows)) return false;
+  if (!NextBlockRows(&scan->walk, BlockSnapshot(scan), scan->rows)) return false;
   scan->backward_next = scan->rows->block;
   return true;
 }
@@ -98,7 +110,7 @@ bool PreviousBlock(OmendbScan* scan) {
   while (scan->backward_next > scan->start) {
     CHECK_FOR_INTERRUPTS();
     BlockNumber block = --scan->backward_next;
-    OneBlockRows(&scan->walk, block, scan->base.rs_snapshot, SlotFilter{nullptr}, scan->rows);
+    OneBlockRows(&scan->walk, block, BlockSnapshot(scan), SlotFilter{nullptr}, scan->rows);
     if (scan->rows->count == 0) continue;
     scan->at = scan->rows->count;
     // Forward from here begins behind this block.
@@ -137,6 +149,21 @@ void Show(OmendbScan* scan, const VisibleRow& row, TupleTableSlot* slot) {
   ShowHeldRow(slot, scan->base.rs_rd);
 }
 
+// False if a dirty snapshot does not see the row.
+bool Give(OmendbScan* scan, const VisibleRow& row, TupleTableSlot* slot) {
+  if (!IsDirty(scan)) {
+    Show(scan, row, slot);
+    return true;
+  }
+  ExecClearTuple(slot);
+  RowId id{scan->rows->block, row.slot, 0};
+  if (!ReadRow(scan->base.rs_rd, scan->storage, id, scan->base.rs_snapshot, HolderOf(slot))) {
+    return false;
+  }
+  ShowHeldRow(slot, scan->base.rs_rd);
+  return true;
+}
+
 bool NextRow(OmendbScan* scan, ScanDirection direction, TupleTableSlot* slot) {
   bool forward = !ScanDirectionIsBackward(direction);
   for (;;) {
@@ -158,7 +185,7 @@ bool NextRow(OmendbScan* scan, ScanDirection direction, TupleTableSlot* slot) {
     scan->at = next;
     const VisibleRow& row = scan->rows->rows[next];
     if (!InRange(scan, row)) continue;
-    Show(scan, row, slot);
+    if (!Give(scan, row, slot)) continue;
     if (scan->base.rs_nkeys > 0 && !Matches(scan, slot)) continue;
     pgstat_count_heap_getnext(scan->base.rs_rd);
     return true;
@@ -187,7 +214,6 @@ TableScanDesc omendb_scan_begin(Relation relation, Snapshot snapshot, int nkeys,
   }
   scan->rows = MakeBlockRows(context);
   Restart(scan);
-  if ((flags & SO_TYPE_SEQSCAN) != 0) pgstat_count_heap_scan(relation);
   return &scan->base;
 }
 

@@ -46,5 +46,8 @@ TM_Result DeleteRow(const ChangeContext& context, const RowId& id, CommandId cid
 TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapshot snapshot,
                   LockStrength strength, LockWaitPolicy policy, uint8 flags,
                   TM_FailureData* failure);
+// Whether the last row that this session locked is this one, and the same command did it: a version
+// of one's own is locked without an entry.
+bool WasLockedByCommand(StorageId storage, const RowId& id, CommandId cid);
 
 }  // namespace omendb

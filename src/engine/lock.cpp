@@ -34,6 +34,14 @@ bool WriteLock(const ChangeContext& context, const RowId& id, CommandId cid, Loc
   return true;
 }
 
+struct LockedRow {
+  StorageId storage;
+  RowId id;
+  FullXid xid;
+  CommandId cid;
+};
+LockedRow g_last_locked = {};
+
 // What became of an attempt to lock a row where it moves to.
 enum class Chase { kLocked, kWouldBlock, kLookAgain };
 
@@ -76,7 +84,7 @@ TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapsh
   bool follow = (flags & TUPLE_LOCK_FLAG_FIND_LAST_VERSION) != 0;
   // INSERT ... ON CONFLICT and logical replication lock whatever is the newest.
   bool newest_will_do = flags == 0 && !IsolationUsesXactSnapshot();
-  bool in_queue = false, chased = false;
+  bool in_queue = false, chased = false, waited = false;
   auto* state = static_cast<RowState*>(palloc(sizeof(RowState)));
   failure->traversed = false;
   EnsureEngineSession();
@@ -86,8 +94,10 @@ TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapsh
                state);
     // A key that nobody changed can be locked as the snapshot saw it. Not at the newest version: a
     // foreign key's check must not fail, under REPEATABLE READ, because of a change beside the key.
+    // Unless there was a wait: that was for somebody who held the key itself, and a READ COMMITTED
+    // statement looks at what became of the row.
     bool key_stands =
-        !chased && strength == LockStrength::kKeyShare && id->alias == 0 &&
+        !chased && !(waited && follow) && strength == LockStrength::kKeyShare && id->alias == 0 &&
         snapshot != InvalidSnapshot && IsMVCCSnapshot(snapshot) &&
         !TransactionIdIsValid(state->wait_for) &&
         ((state->result == TM_Ok && state->moving) ||
@@ -123,6 +133,7 @@ TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapsh
         FillFailure(*state, *id, failure);
         return TM_WouldBlock;
       }
+      waited = true;
       continue;
     }
     if (!lockable) {
@@ -149,11 +160,18 @@ TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapsh
       id->alias = state->own_lock ? AliasForOrdinal(state->own_lock_ordinal) : 0;
     }
     context.holder->id = *id;
+    g_last_locked = LockedRow{context.storage, *id, OwnFullXid(), cid};
     return TM_Ok;
   }
   LeaveQueue(context.relation, *id, strength, &in_queue);
   FillFailure(*state, *id, failure);
   return state->result;
+}
+
+bool WasLockedByCommand(StorageId storage, const RowId& id, CommandId cid) {
+  const LockedRow& last = g_last_locked;
+  return last.storage == storage && last.id.block == id.block && last.id.slot == id.slot &&
+         last.cid == cid && last.xid == OwnFullXid();
 }
 
 }  // namespace omendb

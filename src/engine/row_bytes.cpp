@@ -53,11 +53,22 @@ bool HasToaster(Relation relation) {
          relation->rd_rel->relkind == RELKIND_MATVIEW;
 }
 
+// Both rows point to the same TOAST values: none has to be written or deleted.
+bool KeepsToast(TupleDesc descriptor, const StorableRow& old_row, const StorableRow& row) {
+  for (uint32_t i = 0; i < row.natts; i++) {
+    bool external = IsExternal(descriptor, i, row.values, row.nulls);
+    if (external != IsExternal(descriptor, i, old_row.values, old_row.nulls)) return false;
+    if (external && !datumIsEqual(old_row.values[i], row.values[i], false, -1)) return false;
+  }
+  return true;
+}
+
 bool ToasterWouldRun(Relation relation, const StorableRow& row, const StorableRow* old_row) {
   TupleDesc descriptor = RelationGetDescr(relation);
   if (!HasToaster(relation)) return false;
-  if (old_row != nullptr && HasExternal(descriptor, *old_row)) return true;
-  return HasExternal(descriptor, row) || HeapSize(descriptor, row) > TOAST_TUPLE_THRESHOLD;
+  if (HeapSize(descriptor, row) > TOAST_TUPLE_THRESHOLD) return true;
+  if (old_row == nullptr) return HasExternal(descriptor, row);
+  return !KeepsToast(descriptor, *old_row, row);
 }
 
 HeapTuple FormTuple(Relation relation, const StorableRow& row) {
@@ -82,8 +93,12 @@ bool HasExternal(TupleDesc descriptor, const StorableRow& row) {
   return false;
 }
 
-bool NeedsToaster(Relation relation, TupleTableSlot* slot, const StorableRow* old_row) {
-  return ToasterWouldRun(relation, FlatValues(RelationGetDescr(relation), slot), old_row);
+StorableRow FlatRow(Relation relation, TupleTableSlot* slot) {
+  return FlatValues(RelationGetDescr(relation), slot);
+}
+
+bool NeedsToaster(Relation relation, const StorableRow& row, const StorableRow* old_row) {
+  return ToasterWouldRun(relation, row, old_row);
 }
 
 StorableRow MakeStorable(Relation relation, TupleTableSlot* slot, const StorableRow* old_row,

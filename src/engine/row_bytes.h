@@ -20,8 +20,10 @@ struct StorableRow {
   uint32_t natts;
 };
 
-// True if storing the row may write to or delete from the TOAST table.
-bool NeedsToaster(Relation relation, TupleTableSlot* slot, const StorableRow* old_row);
+// The slot's values as they are, with expanded objects flattened.
+StorableRow FlatRow(Relation relation, TupleTableSlot* slot);
+// True if storing such a row may write to or delete from the TOAST table.
+bool NeedsToaster(Relation relation, const StorableRow& row, const StorableRow* old_row);
 // Values as they can be packed; runs the toaster where it must. Allocates in CurrentMemoryContext.
 StorableRow MakeStorable(Relation relation, TupleTableSlot* slot, const StorableRow* old_row,
                          int options);

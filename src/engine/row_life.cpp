@@ -66,6 +66,7 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
   RowCursor cursor(&view, relation, storage, id.block, id.slot);
   RowVersion version;
   RowLife ended = RowLife::kNone;  // what a delete or move above the row says
+  bool updating = false;           // another transaction is updating the row in place
   info->died_unknown = true;
   while (cursor.Next(&version)) {
     info->died_unknown = false;
@@ -88,18 +89,25 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
       }
       continue;
     }
-    info->older_versions =
-        kind == VersionKind::kUpdate && !SeenByEveryone(version, state, oldest_xmin);
+    if (state == XidState::kInProgress && kind == VersionKind::kUpdate) {
+      // The row is what it was before, until the other transaction commits.
+      updating = true;
+      if (ended == RowLife::kNone) {
+        info->life = RowLife::kUpdateInProgress;
+        info->xid = ShortXid(version.meta);
+      }
+      continue;
+    }
+    info->older_versions = updating || (kind == VersionKind::kUpdate &&
+                                        !SeenByEveryone(version, state, oldest_xmin));
     HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
     if (ended != RowLife::kNone) {
       info->life = ended;
-    } else if (running) {
-      info->life = kind == VersionKind::kInsert ? RowLife::kInsertInProgress
-                   : state == XidState::kOwn    ? RowLife::kLive
-                                                : RowLife::kUpdateInProgress;
+    } else if (running && kind == VersionKind::kInsert) {
+      info->life = RowLife::kInsertInProgress;
       info->xid = ShortXid(version.meta);
       info->own = state == XidState::kOwn;
-    } else {
+    } else if (!updating) {
       info->life = RowLife::kLive;
     }
     if (ended == RowLife::kNone) {

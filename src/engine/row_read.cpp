@@ -266,10 +266,18 @@ bool ReadNamedVersion(Relation relation, StorageId storage, RowId id, RowHolder*
   Lsn first_own = FirstOwnLsn(relation);
   if (first_own != ~Lsn{0}) OwnOrdinal(view, relation, storage, id, 0, &own);
   if (id.alias >= 1 && id.alias <= kMaxOwnAlias && own >= id.alias) {
-    RowCursor cursor(&view, relation, storage, id.block, id.slot);
-    found = WalkToOwnEntry(&cursor, own - id.alias + 1, &version);
-    if (found) HoldRow(holder, version, id, relation, storage);
-    cursor.Close();
+    // Counted from the oldest, found from the newest: once more if another session has carried a
+    // lock of ours to its new version in between.
+    Lsn newest = NewestBufferedLsn(view, storage, id.block, id.slot);
+    for (Lsn before = ~newest; before != newest;) {
+      before = newest;
+      OwnOrdinal(view, relation, storage, id, 0, &own);
+      RowCursor cursor(&view, relation, storage, id.block, id.slot);
+      found = WalkToOwnEntry(&cursor, own - id.alias + 1, &version);
+      if (found) HoldRow(holder, version, id, relation, storage);
+      cursor.Close();
+      newest = NewestBufferedLsn(view, storage, id.block, id.slot);
+    }
   } else if (id.alias != 0) {
     RowCursor cursor(&view, relation, storage, id.block, id.slot);
     found = WalkToNewest(&cursor, &version);

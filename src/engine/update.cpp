@@ -111,11 +111,14 @@ UpdateResult UpdateRow(const ChangeContext& context, const RowId& id, TupleTable
       return result;
     }
     StorableRow before = DecodeHeld(relation, context.holder, context.columns);
-    if (!toasted && NeedsToaster(relation, slot, &before)) {
+    StorableRow flat = FlatRow(relation, slot);
+    if (!toasted && NeedsToaster(relation, flat, &before)) {
       // The toaster writes and deletes for good: hold the row first, so that the update is certain.
+      // No stronger than the update itself will: foreign keys must not wait for it.
       RowId locked = id;
       LeaveQueue(relation, id, wanted, &in_queue);
-      TM_Result lock = LockRow(context, &locked, cid, snapshot, LockStrength::kExclusive,
+      if (Compare(relation, before, flat).key_changed) wanted = LockStrength::kExclusive;
+      TM_Result lock = LockRow(context, &locked, cid, snapshot, wanted,
                                wait ? LockWaitBlock : LockWaitSkip,
                                TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, failure);
       if (lock != TM_Ok) {
@@ -151,7 +154,7 @@ UpdateResult UpdateRow(const ChangeContext& context, const RowId& id, TupleTable
     LeaveQueue(relation, id, wanted, &in_queue);
     slot->tts_tableOid = RelationGetRelid(relation);
     result.new_tid = !in_place;
-    result.was_locked = state->own_lock;
+    result.was_locked = state->own_lock || WasLockedByCommand(context.storage, id, cid);
     pgstat_count_heap_update(relation, in_place);
     return result;
   }
