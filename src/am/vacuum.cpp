@@ -67,6 +67,15 @@ void Mark(Vacuum* vacuum, BlockNo block, const BlockState& judged, Buffer* map) 
   LWLockRelease(stripe);
 }
 
+// Looks at a block once more, now that it is known from which state on it must not change.
+void JudgeAndMark(Vacuum* vacuum, BlockWalk* walk, BlockNo block, BlockRows* rows, Buffer* map) {
+  BlockState state = LookAtBlock(vacuum->storage, block);
+  OneBlockRows(walk, block, SnapshotAny, SlotFilter{nullptr}, rows);
+  BlockLife life;
+  JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder, &life);
+  if (life.seen_by_all) Mark(vacuum, block, state, map);
+}
+
 // Counts the rows of every block that is not known to be seen by all, and marks what can be.
 void ScanBlocks(Vacuum* vacuum) {
   if (vacuum->storage == 0) return;
@@ -74,6 +83,7 @@ void ScanBlocks(Vacuum* vacuum) {
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "omendb vacuum scan", ALLOCSET_DEFAULT_SIZES);
   BlockRows* rows = MakeBlockRows(context);
+  BlockRows* again = MakeBlockRows(context);
   BlockWalk walk{};
   StartBlockWalk(&walk, vacuum->relation, vacuum->storage, 0, vacuum->blocks, context);
   Buffer read_map = InvalidBuffer, mark_map = InvalidBuffer;
@@ -85,20 +95,20 @@ void ScanBlocks(Vacuum* vacuum) {
       vacuum->scanned -= next - walk.next;
       walk.next = next;
     }
+    BlockNo from = walk.next;
     if (!NextBlockRows(&walk, SnapshotAny, rows)) break;
     BlockNo block = rows->block;
+    // Blocks without a row are seen by all as well. Those at the end may be about to be filled.
+    for (BlockNo gap = from; gap < block; gap++) {
+      gap = NextUnmarkedBlock(vacuum->relation, gap, block, &read_map);
+      if (gap < block) JudgeAndMark(vacuum, &walk, gap, again, &mark_map);
+      vacuum_delay_point();
+    }
     pgstat_progress_update_param(PROGRESS_VACUUM_HEAP_BLKS_SCANNED, block);
     BlockLife life;
     JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
                &life);
-    if (life.seen_by_all) {
-      // Once more, now that it is known from which state on it must not change.
-      BlockState state = LookAtBlock(vacuum->storage, block);
-      OneBlockRows(&walk, block, SnapshotAny, SlotFilter{nullptr}, rows);
-      JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
-                 &life);
-      if (life.seen_by_all) Mark(vacuum, block, state, &mark_map);
-    }
+    if (life.seen_by_all) JudgeAndMark(vacuum, &walk, block, again, &mark_map);
     vacuum->live += life.live;
     vacuum->recently_dead += life.recently_dead;
   }
