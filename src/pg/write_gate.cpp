@@ -5,6 +5,7 @@
 #include "pg/guard.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
+#include "pg/shutdown.h"
 #include "pg/store_failure.h"
 #include "pg/write_buffer.h"
 
@@ -49,9 +50,14 @@ void CheckWritable(size_t bytes) {
   pg_unreachable();
 }
 
-void WaitUntilArmed() {
+// A guard that was terminated alone closed the buffer too, and its successor opens it again.
+void WaitUntilAdmitted() {
   ConditionVariablePrepareToSleep(&g_shared->store_changed);
-  while (!g_shared->armed && !g_shared->closed) {
+  while (!g_shared->armed || g_shared->closed) {
+    if (g_shared->closed && ServerIsStopping()) {
+      ConditionVariableCancelSleep();
+      RaiseClosed();
+    }
     ConditionVariableTimedSleep(&g_shared->store_changed, 1000, WaitEventOf(Wait::kArmed));
   }
   ConditionVariableCancelSleep();
@@ -119,13 +125,9 @@ WriteTicket WriteGateEnter(size_t bytes) {
       LWLockRelease(FreezeQueueLock());
     }
     LWLockAcquire(FreezeLock(), LW_SHARED);
-    if (g_shared->closed) {
+    if (!g_shared->armed || g_shared->closed) {
       LWLockRelease(FreezeLock());
-      RaiseClosed();
-    }
-    if (!g_shared->armed) {
-      LWLockRelease(FreezeLock());
-      WaitUntilArmed();
+      WaitUntilAdmitted();
       continue;
     }
     int active = g_shared->active;

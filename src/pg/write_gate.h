@@ -25,7 +25,7 @@ struct WriteTicket {
 
 // Waits for room (wait event, cancellable), for the guard to be armed and slows down in proportion
 // to compaction debt. ERRORs: disk_full while the store cannot write; admin_shutdown when the
-// buffer is closed; read_only_sql_transaction in recovery or single-user mode;
+// buffer is closed for good; read_only_sql_transaction in recovery or single-user mode;
 // program_limit_exceeded if bytes is more than a segment can ever hold (the message names
 // omendb.write_buffer_size). REQUIRES: the caller has its xid already; no LWLock held.
 WriteTicket WriteGateEnter(size_t bytes);

@@ -9,6 +9,7 @@
 #include "pg/failure_point.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
+#include "pg/shutdown.h"
 #include "pg/store_failure.h"
 #include "pg/write_buffer.h"
 #include "store/signal_mask.h"
@@ -437,8 +438,10 @@ void omendb_store_worker_main(Datum) {
   BackgroundWorkerUnblockSignals();
   before_shmem_exit(omendb::StoreWorker::AtExit, 0);
   g_shared->store_latch = MyLatch;
+  g_shared->store_exiting = false;
   omendb::LoadFailurePoint();
   omendb::g_worker = new omendb::StoreWorker();
   omendb::g_worker->Run();
-  proc_exit(0);
+  // The postmaster starts a worker that ends with status 0 never again.
+  proc_exit(omendb::ServerIsStopping() ? 0 : 1);
 }
