@@ -1,7 +1,5 @@
 #include "engine/change_step.h"
 
-#include "pg/failure_point.h"
-#include "pg/settings.h"
 #include "wal/log.h"
 
 extern "C" {
@@ -14,10 +12,6 @@ FullXid OwnFullXid() { return U64FromFullTransactionId(GetCurrentFullTransaction
 
 bool BeginChange(const ChangeContext& context, const RowId& id, const RowState& state, size_t bound,
                  const BlockNo* other_block, ChangeStep* step) {
-  if (g_failure_point != nullptr && g_failure_point[0] != '\0') {
-    LoadFailurePoint();
-    FailurePoint("before_write_gate");
-  }
   step->ticket = WriteGateEnter(bound);
   step->first = StripeLock(context.storage, id.block);
   step->second = other_block != nullptr ? StripeLock(context.storage, *other_block) : nullptr;

@@ -1,10 +1,23 @@
 #include "pg/settings.h"
 
+#include "pg/failure_point.h"
+
 extern "C" {
 #include "utils/guc.h"
 }
 
 namespace omendb {
+namespace {
+
+bool CheckFailurePoint(char** value, void**, GucSource) {
+  if (IsFailurePoint(*value)) return true;
+  GUC_check_errdetail(
+      "A failure point is written as name, name:visit, name:sleep, name:sleep=milliseconds, "
+      "name:hold or name:error.");
+  return false;
+}
+
+}  // namespace
 
 int g_write_buffer_size_kb = 256 * 1024;
 int g_max_storages = 16384;
@@ -25,8 +38,8 @@ void DefineSettings() {
       16384, 64, 1 << 22, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("omendb.local_block_cache_size",
                           "Sets the memory in which a session keeps row blocks it has read.",
-                          nullptr, &g_block_cache_size_kb, 1024, 64, 64 * 1024 * 1024,
-                          PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+                          nullptr, &g_block_cache_size_kb, 1024, 64, 64 * 1024 * 1024, PGC_USERSET,
+                          GUC_UNIT_KB, nullptr, nullptr, nullptr);
   DefineCustomIntVariable(
       "omendb.compaction_jobs", "Sets the number of threads that compact the store.", nullptr,
       &g_compaction_jobs, 2, 1, 64, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
@@ -38,8 +51,9 @@ void DefineSettings() {
                            &g_verify_checksums, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);
   DefineCustomStringVariable(
       "omendb.failure_point", "Names the point at which a server process kills itself.",
-      "For crash tests: name, name:count or name:sleep.", &g_failure_point, "", PGC_SIGHUP,
-      GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+      "For crash tests: name, name:count, name:sleep, name:sleep=ms, name:hold or name:error.",
+      &g_failure_point, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, CheckFailurePoint,
+      nullptr, nullptr);
   MarkGUCPrefixReserved("omendb");
 }
 

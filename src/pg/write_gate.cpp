@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/failure_point.h"
 #include "pg/guard.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
@@ -110,6 +111,7 @@ void PayCompactionDebt(size_t bytes) {
 size_t WriteGateLimit() { return SegmentAt(0).capacity(); }
 
 WriteTicket WriteGateEnter(size_t bytes) {
+  VisitFailurePoint("before_write_gate");
   CheckWritable(bytes);
   Assert(!LWLockHeldByMe(FreezeLock()));
   if (OwnSessionSlot()->pin != kNoPin) {

@@ -201,10 +201,12 @@ bool Tick() {
   }
   if (!g_guard.armed) {
     if (ShutdownRequestPending) return true;
+    if (HeldAtFailurePoint("before_arm")) return false;
     Arm();
     if (!g_guard.armed) return false;
   }
   if (ShutdownRequestPending) return Close();
+  ErrorAtFailurePoint("guard_tick");
   JudgeFrozenSegments();
   FlushForCheckpoint();
   ReleaseFlushedCheckpoint();

@@ -385,7 +385,8 @@ void StoreWorker::Run() {
   TimestampTz reopen_at = 0;
   while (!MayExit()) {
     if (store_ == nullptr) {
-      if (GetCurrentTimestamp() >= reopen_at && !Open()) {
+      bool held = HeldAtFailurePoint("before_store_open");
+      if (!held && GetCurrentTimestamp() >= reopen_at && !Open()) {
         reopen_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kReopenMs);
       }
       if (store_ == nullptr) Pause(kIdleMs, Wait::kWorkerIdle);
