@@ -70,7 +70,9 @@ $(BUILD)/isolation:
 # Unit tests and micro-benchmarks: the rooms that know nothing of PostgreSQL, one program for
 # each file.
 PURE_ROOMS = base key block buffer store
-PURE_SOURCES = $(sort $(foreach room,$(PURE_ROOMS),$(wildcard src/$(room)/*.cpp)))
+# The bytes of WAL records need nothing of the server either.
+PURE_SOURCES = $(sort $(foreach room,$(PURE_ROOMS),$(wildcard src/$(room)/*.cpp))) \
+    src/wal/records.cpp
 UNIT_TESTS = $(sort $(patsubst test/unit/%.cpp,%,$(wildcard test/unit/*_test.cpp)))
 BENCHMARKS = $(sort $(patsubst bench/%.cpp,%,$(wildcard bench/*_bench.cpp)))
 UNIT_CXXFLAGS = -std=c++20 -g -O2 $(WARNINGS) -Isrc
