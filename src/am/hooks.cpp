@@ -1,6 +1,7 @@
 #include "am/hooks.h"
 
 #include "am/callbacks.h"
+#include "am/publications.h"
 #include "pg/shared_state.h"
 #include "pg/storage_table.h"
 #include "pg/write_gate.h"
@@ -131,9 +132,11 @@ void OmendbUtility(PlannedStmt* planned, const char* query, bool read_only_tree,
     dropped = LockForDrop(reinterpret_cast<DropdbStmt*>(planned->utilityStmt));
     if (OidIsValid(dropped)) can_forget = CanForgetDatabase();
   }
+  PublicationCheck publication = StartPublicationCheck(planned->utilityStmt);
   ProcessUtility_hook_type next =
       g_next_utility != nullptr ? g_next_utility : standard_ProcessUtility;
   next(planned, query, read_only_tree, context, params, environment, destination, completion);
+  FinishPublicationCheck(publication);
   if (OidIsValid(dropped)) ForgetDroppedDatabase(dropped, can_forget);
 }
 

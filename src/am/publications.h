@@ -1,0 +1,24 @@
+// Logical decoding does not know omendb's WAL records: a subscriber would get a table's first copy
+// and never a change of it, without a word. So a table named in a publication is refused, and a
+// table that a publication of a whole schema or database takes in is warned of.
+#pragma once
+
+#include "pg/server.h"
+
+extern "C" {
+#include "nodes/parsenodes.h"
+}
+
+namespace omendb {
+
+// What a statement may bring together; found before it runs, since it may rename.
+struct PublicationCheck {
+  Node* statement;  // nullptr: nothing to look at
+  Oid moved;        // ALTER TABLE ... SET SCHEMA: the table
+};
+
+PublicationCheck StartPublicationCheck(Node* statement);
+// After the statement: raises an ERROR, or a WARNING, or nothing.
+void FinishPublicationCheck(const PublicationCheck& check);
+
+}  // namespace omendb
