@@ -153,7 +153,7 @@ Slice PackStorable(Relation relation, const Column* columns, const StorableRow& 
     ereport(ERROR,
             (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
              errmsg("row is too big: size %zu, maximum size %zu", size, limit),
-             errdetail("A row of table \"%s\" must fit into a segment of the write buffer.",
+             errdetail("A row of table \"%s\" must fit into half a segment of the write buffer.",
                        RelationGetRelationName(relation)),
              errhint("Raise omendb.write_buffer_size or let the wide columns be stored by TOAST "
                      "(ALTER TABLE ... SET STORAGE EXTENDED).")));
