@@ -99,15 +99,19 @@ void omendb_tuple_get_latest_tid(TableScanDesc scan, ItemPointer tid) {
   MemoryContext caller = MemoryContextSwitchTo(context);
   RowHolder holder;
   InitRowHolder(&holder, context);
-  // Follow moves as far as the snapshot saw them.
-  while (!ReadRow(relation, storage, RowId{id.block, id.slot, 0}, scan->rs_snapshot, &holder)) {
+  // Follow moves as far as the snapshot saw them. A row that was deleted at its last place keeps
+  // the TID that was asked for, as on heap. A version of this transaction needs its alias to be
+  // found.
+  bool visible;
+  while (!(visible = ReadRow(relation, storage, RowId{id.block, id.slot, 0}, scan->rs_snapshot,
+                             &holder))) {
     RowState state;
     ExamineRow(relation, storage, id, GetCurrentCommandId(false), scan->rs_snapshot,
                LockStrength::kKeyShare, &holder, &state);
     if (!state.moved) break;
     id = state.moved_to;
-    EncodeTid(id, tid);
   }
+  if (visible) EncodeTid(holder.id, tid);
   LetRowGo(&holder);
   MemoryContextSwitchTo(caller);
   MemoryContextDelete(context);
