@@ -1,9 +1,10 @@
-# Clients write while processes are killed at random, also in the middle of a flush, an ingest, a
-# compaction and a checkpoint. After each crash the books of TPC-B balance, and everything that a
-# client saw committed is there, once, and nothing that it did not commit.
+# Clients write while processes are killed: one after the other at every point that matters of a
+# flush, an ingest, a compaction, a checkpoint and of recovery itself, and then at random. After each
+# crash the books of TPC-B balance, and everything that a client saw committed is there, once, and
+# nothing that it did not commit.
 #
-# OMENDB_CRASH_ROUNDS and OMENDB_CRASH_SECONDS make it longer, OMENDB_CRASH_SEED repeats a run's
-# choices (not its timing).
+# OMENDB_CRASH_ROUNDS says how many, OMENDB_CRASH_SECONDS after what time none beyond the 50th is
+# begun. OMENDB_CRASH_SEED repeats a run's choices (not its timing).
 use strict;
 use warnings;
 use List::Util qw(sum0);
@@ -12,7 +13,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $rounds = $ENV{OMENDB_CRASH_ROUNDS} // 50;
+my $least_rounds = 50;
+my $rounds = $ENV{OMENDB_CRASH_ROUNDS} // 70;
 my $time_limit = $ENV{OMENDB_CRASH_SECONDS} // 330;
 my $seed = $ENV{OMENDB_CRASH_SEED} // (time * 1000) % 1000000007;
 srand $seed;
@@ -223,11 +225,21 @@ sub disturb
 	}
 }
 
-my @flush_points = qw(flush_after_files flush_before_ingest flush_after_ingest before_commit
-  after_commit after_publish before_segment_reset compaction_fold before_judge after_judge
-  checkpoint_flush);
+# Where a worker can kill itself, by what it is doing then.
+my %points = (
+	flush => [qw(before_judge after_judge flush_after_files before_commit after_commit after_publish
+		  before_segment_reset)],
+	ingest => [qw(flush_before_ingest flush_after_ingest)],
+	compaction => [qw(compaction_begin compaction_file compaction_fold compaction_end before_unlink)],
+	checkpoint => [qw(checkpoint_flush)]);
+my %group_of = map { my $group = $_; map { $_ => $group } @{ $points{$group} } } keys %points;
+my @points = sort keys %group_of;
 my @recovery_points = qw(redo_flush cleanup_flush flush_after_files flush_after_ingest after_commit
   before_segment_reset compaction_fold);
+my @plan = (
+	(map { [ 'point', $_ ] } @points),
+	(map { [ 'recovery', $_ ] } @recovery_points),
+	map { [$_] } qw(postmaster backend worker guard checkpointer));
 
 sub random_of { return $_[ int(rand(@_)) ]; }
 
@@ -242,54 +254,89 @@ my @books = map { { items => {}, audit => {}, batches => {}, next_id => 0, batch
 my @step = (0) x ($keepers + 1);
 my %history;  # round and client => number of transactions
 my $log_dir = PostgreSQL::Test::Utils::tempdir();
-my %done;
+my %done;     # what was done => number of rounds
+my %reached;  # group => number of rounds in which it was really there that a process died
 
-sub crash
+# The first rounds are those of the plan.
+sub choose
 {
-	my ($disturber) = @_;
+	my ($round) = @_;
+	return @{ $plan[ $round - 1 ] } if $round <= @plan;
 	my $kind = random_of(qw(postmaster backend worker guard point point point point recovery checkpointer));
-	my $at = $kind;
-	if ($kind eq 'postmaster' || $kind eq 'recovery')
-	{
-		$node->kill9;
-	}
-	elsif ($kind eq 'point')
-	{
-		my $point = random_of(@flush_points);
-		$at = $point . ':' . (1 + int(rand($point eq 'compaction_fold' ? 200 : 4)));
-		set_failure_point($node, $at);
-		# The disturber loses its connection like everyone else.
-		if (!wait_for(8, sub { waitpid($disturber, POSIX::WNOHANG()) != 0 }))
-		{
-			$at .= ' (not reached)';
-			$kind = 'postmaster';
-			$node->kill9;
-		}
-	}
-	else
-	{
-		my $pid = $kind eq 'backend' ? client_backend()
-		  : worker_pid($node, $kind eq 'worker' ? 'omendb store worker'
-			: $kind eq 'guard' ? 'omendb checkpoint guard' : 'checkpointer');
-		kill 9, $pid if $pid;
-	}
-	return ($kind, $at);
+	return ($kind, $kind eq 'point' ? random_of(@points) : $kind eq 'recovery' ? random_of(@recovery_points) : undef);
 }
 
+# How often a point is passed before the process dies there.
+sub visits
+{
+	my ($point, $round) = @_;
+	return 1 if $round <= @plan && $point ne 'compaction_fold';
+	return 1 + int(rand($point eq 'compaction_fold' ? 200 : $group_of{$point} eq 'compaction' ? 2 : 4));
+}
+
+# Kills somebody; says whom or where.
+sub crash
+{
+	my ($disturber, $round, $kind, $point) = @_;
+	if ($kind eq 'point')
+	{
+		my $at = $point . ':' . visits($point, $round);
+		my $from = log_position($node);
+		set_failure_point($node, $at);
+		# The disturber loses its connection like everyone else.
+		my $gone = wait_for($round <= @plan ? 30 : 8, sub { waitpid($disturber, POSIX::WNOHANG()) != 0 });
+		# Only the workers have such points.
+		if ($gone && wait_for(10, sub {
+			slurp_file($node->logfile, $from) =~ /"omendb \w+ \w+" \(PID \d+\) was terminated by signal 9/ }))
+		{
+			$reached{ $group_of{$point} }++;
+			$reached{"point $point"}++;
+			return $at;
+		}
+		$node->kill9;
+		return "$at (not reached)";
+	}
+	if ($kind eq 'postmaster' || $kind eq 'recovery')
+	{
+		# Recovery flushes before it replays a checkpoint's record if rows were written since its start.
+		$node->psql('postgres', 'CHECKPOINT') if ($point // '') eq 'redo_flush';
+		$node->kill9;
+		$reached{postmaster}++;
+		return $kind;
+	}
+	my $pid = $kind eq 'backend' ? client_backend()
+	  : worker_pid($node, $kind eq 'worker' ? 'omendb store worker'
+		: $kind eq 'guard' ? 'omendb checkpoint guard' : 'checkpointer');
+	if ($pid && kill(9, $pid) == 1)
+	{
+		$reached{$kind}++;
+		return $kind;
+	}
+	return "$kind (not found)";
+}
+
+# Brings the server back; for recovery it crashes once more on the way.
 sub recover
 {
-	my ($kind) = @_;
+	my ($round, $kind, $point) = @_;
 	set_failure_point($node, '');
 	if ($kind eq 'recovery')
 	{
-		my $point = random_of(@recovery_points);
-		set_failure_point($node, "$point:" . (1 + int(rand(2))));
-		sleep 1;
+		my $at = $point . ':' . ($round <= @plan ? 1 : 1 + int(rand(2)));
+		my $from = log_position($node);
+		set_failure_point($node, $at);
 		start_to_crash($node);
 		set_failure_point($node, '');
+		my $log = slurp_file($node->logfile, $from);
+		my $there = $log =~ /(?:startup process|"omendb store worker") \(PID \d+\) was terminated by signal 9/;
+		if ($there)
+		{
+			$reached{recovery}++;
+			$reached{"recovery at $point"}++;
+		}
 		$node->kill9;
 		start_again($node);
-		return " and then at $point of recovery";
+		return " and then at $at of recovery" . ($there ? '' : ' (not reached)');
 	}
 	if (defined $node->{_pid}) { wait_until_up($node) } else { start_again($node) }
 	return '';
@@ -297,7 +344,7 @@ sub recover
 
 for my $round (1 .. $rounds)
 {
-	last if time - $started > $time_limit;
+	last if $round > $least_rounds && time - $started > $time_limit;
 	unlink glob("$log_dir/*");
 	my $disturber = in_child(\&disturb);
 	my $pgbench = in_child(sub {
@@ -311,12 +358,13 @@ for my $round (1 .. $rounds)
 		in_child(sub {
 			keep_books($keeper, $step[$keeper], $books[$keeper], "$log_dir/keeper$keeper") });
 	} 1 .. $keepers;
-	sleep 0.5 + rand(1.5);
-	my ($kind, $at) = crash($disturber);
+	my ($kind, $point) = choose($round);
+	sleep 0.5 + rand(1);
+	my $at = crash($disturber, $round, $kind, $point);
 	waitpid $disturber, 0;
 	waitpid $pgbench, 0;
 	my $failed = wait_for_children(@children);
-	$at .= recover($kind);
+	$at .= recover($round, $kind, $point);
 	$done{$at}++;
 
 	subtest "round $round: $at" => sub {
@@ -393,7 +441,13 @@ SQL
 note sprintf '%d rounds in %d s, transactions: %d of pgbench, %d of keepers',
   sum0(values %done), time - $started, sum0(values %history), sum0(@step);
 note "$_: $done{$_}" for sort keys %done;
-cmp_ok(sum0(values %done), '>=', $rounds < 20 ? $rounds : 20, 'enough rounds in the time there is');
+note "really reached: $_: $reached{$_}" for sort keys %reached;
+cmp_ok(sum0(values %done), '>=', $rounds < $least_rounds ? $rounds : $least_rounds, 'enough rounds');
+if ($rounds >= @plan)
+{
+	cmp_ok($reached{$_} // 0, '>', 0, "somebody died in or of: $_")
+	  for sort keys %points, qw(recovery postmaster backend worker guard checkpointer);
+}
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|signal 11|signal 6/, 'nobody crashed by itself');
 $node->stop;
 done_testing();
