@@ -19,7 +19,12 @@ CREATE TABLE every_type (
   c_tsq tsquery, c_int4range int4range, c_numrange numrange, c_tstzrange tstzrange,
   c_multi int4multirange, c_ints int[], c_texts text[], c_grid int[][], c_mood mood, c_pair pair,
   c_pairs pair[], c_positive positive, c_short varchar(5), c_regclass regclass, c_tid tid,
-  c_lsn pg_lsn, c_oidvector oidvector, c_record_text text);
+  c_lsn pg_lsn, c_oidvector oidvector, c_record_text text, c_xid8 xid8, c_jsonpath jsonpath,
+  c_int2vector int2vector, c_snapshot pg_snapshot, c_txid_snapshot txid_snapshot, c_acl aclitem,
+  c_acls aclitem[], c_int8range int8range, c_tsrange tsrange, c_daterange daterange,
+  c_multi8 int8multirange, c_multinum nummultirange, c_multits tsmultirange,
+  c_multitstz tstzmultirange, c_multidate datemultirange, c_ranges int8range[], c_lsns pg_lsn[],
+  c_bools bool[], c_regtype regtype, c_regproc regprocedure, c_refcursor refcursor);
 INSERT INTO every_type VALUES (
   1, true, 'x', -32768, -2147483648, -9223372036854775808, 4294967295, '4294967295', '7',
   1.5e-38, '-Infinity', 'NaN', 123456789.125, 12.34,
@@ -32,13 +37,19 @@ INSERT INTO every_type VALUES (
   '{"b": {"c": [1.50, "x", null, true]}, "a": 1}', 'the:1A quick:2 fox:3B',
   'quick & !(fox | dog)', '[1,10)', '(,5.5]', '[2020-01-01,2021-01-01)', '{[1,3),[5,7)}',
   '[0:2]={1,NULL,3}', '{"a b",NULL,""}', '{{1,2},{3,4}}', 'happy', '(1,"x,y")',
-  '{"(1,a)","(,)",NULL}', 5, 'short', 'pg_class', '(5,6)', '16/B374D848', '1 2 3', 'r');
+  '{"(1,a)","(,)",NULL}', 5, 'short', 'pg_class', '(5,6)', '16/B374D848', '1 2 3', 'r', '18446744073709551615', '$.a[*] ? (@ > 1.5 && @.b like_regex "^x")',
+  '-32768 0 32767', '10:20:10,14,15', '1:1:', 'pg_monitor=arwdDxt/pg_read_all_data', '{=r/pg_monitor,pg_monitor=a*/pg_read_all_data}',
+  '[-9223372036854775808,9223372036854775807)', '[2020-01-01 00:00:00.000001,infinity)', '[2020-02-28,2020-03-01)',
+  '{[1,5),[9223372036854775800,)}', '{(,-1.5],[2.50,2.50]}', '{[2020-01-01,2020-01-02),[2021-01-01,)}',
+  '{[2020-01-01 00:00:00+00,2020-01-01 12:00:00+00]}', '{[2020-01-01,2020-02-01),[2020-03-01,2020-04-01)}',
+  '{"[1,2)",NULL,empty}', '{0/0,FFFFFFFF/FFFFFFFF}', '{t,NULL,f}', 'timestamp with time zone', 'lower(text)', 'c');
 INSERT INTO every_type (id) VALUES (2);
 INSERT INTO every_type SELECT (jsonb_populate_record(NULL::every_type, to_jsonb(e) || '{"id": 3}')).*
   FROM every_type e WHERE id = 1;
 UPDATE every_type SET c_bool = false, c_int8 = 9223372036854775807, c_numeric = repeat('9', 200)::numeric,
   c_interval = '178000000 years', c_bytea = decode(repeat('00', 100), 'hex'), c_ints = '{}',
-  c_multi = '{}', c_int4range = 'empty', c_jsonb = 'null', c_name = repeat('n', 63) WHERE id = 3;
+  c_multi = '{}', c_int4range = 'empty', c_jsonb = 'null', c_xid8 = '0',
+  c_int2vector = '', c_multi8 = '{}', c_tsrange = 'empty', c_jsonpath = 'strict $', c_acls = '{}', c_name = repeat('n', 63) WHERE id = 3;
 CREATE TABLE heap_types USING heap AS TABLE every_type;
 CREATE FUNCTION differences() RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM (SELECT e::text FROM every_type e EXCEPT ALL SELECT h::text FROM heap_types h
@@ -111,6 +122,72 @@ SELECT encoded_differences();
 SELECT count(*), sum(same), sum(rising), count(maybe), count(only_null), min(day), max(at),
   sum(amount), sum(length(label)) FROM encoded;
 SELECT few, count(*) FROM encoded GROUP BY few ORDER BY few;
+
+-- XML, where the server was built with it: the same answer where it was not.
+DO $$
+BEGIN
+  PERFORM '<a/>'::xml;
+EXCEPTION WHEN feature_not_supported THEN
+  CREATE DOMAIN pg_temp.xml AS text;
+  SET search_path = pg_temp, pg_catalog, public;
+END $$;
+CREATE TABLE documents (id int, x xml, list xml[]) USING omendb;
+INSERT INTO documents SELECT g, ('<a n="' || g || '">' || repeat('<b>ü</b>', g * 20) || '</a>')::xml,
+  ARRAY[('<c>' || g || '</c>')::xml, NULL] FROM generate_series(1, 300) g;
+INSERT INTO documents VALUES (301, NULL, NULL), (302, '<d/>', '{}');
+SELECT omendb.flush();
+SELECT count(*), sum(length(x::text)), md5(string_agg(x::text, ',' ORDER BY id)), md5(string_agg(list::text, ',' ORDER BY id))
+  FROM documents;
+UPDATE documents SET x = '<e/>' WHERE id % 2 = 0;
+SELECT count(*), sum(length(x::text)), (array_agg(list::text ORDER BY id))[1] FROM documents;
+DROP TABLE documents;
+RESET search_path;
+
+-- Values compressed by either method, in line and in the TOAST table, in one table and one block; a
+-- server without lz4 gives the same answers with pglz twice.
+CREATE TABLE pressed (id int, p text COMPRESSION pglz, l text, out_p text COMPRESSION pglz, out_l text);
+CREATE FUNCTION use_lz4() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF (SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression') THEN
+    ALTER TABLE pressed ALTER l SET COMPRESSION lz4, ALTER out_l SET COMPRESSION lz4;
+  ELSE
+    ALTER TABLE pressed ALTER l SET COMPRESSION pglz, ALTER out_l SET COMPRESSION pglz;
+  END IF;
+END $$;
+SELECT use_lz4();
+CREATE FUNCTION noise(seed int, n int) RETURNS text LANGUAGE sql AS
+  $$ SELECT string_agg(md5(seed || ' ' || g), '') FROM generate_series(1, n) g $$;
+INSERT INTO pressed SELECT g, repeat('p' || g, 1500), repeat('l' || g, 1500), noise(g, 200) || repeat('p', 3000),
+  noise(-g, 200) || repeat('l', 3000) FROM generate_series(1, 100) g;
+CREATE FUNCTION pressed_as(c text) RETURNS text LANGUAGE sql AS $$
+  SELECT CASE WHEN c = 'lz4' AND NOT (SELECT 'lz4' = ANY (enumvals) FROM pg_settings
+    WHERE name = 'default_toast_compression') THEN 'pglz' ELSE c END $$;
+CREATE FUNCTION pressed_state() RETURNS TABLE (n bigint, p bool, l bool, in_line bool, sum text) LANGUAGE sql AS $$
+  SELECT count(*), bool_and(pg_column_compression(p) = 'pglz'), bool_and(pg_column_compression(l) = pressed_as('lz4')),
+    bool_and(pg_column_size(p) < 200 AND pg_column_size(l) < 200),
+    md5(string_agg(md5(p) || md5(l) || md5(out_p) || md5(out_l), '' ORDER BY id)) FROM pressed $$;
+SELECT * FROM pressed_state();
+SELECT bool_and(pg_column_compression(out_p) = 'pglz'), bool_and(pg_column_compression(out_l) = pressed_as('lz4')) FROM pressed;
+SELECT omendb.flush();
+SELECT * FROM pressed_state();
+-- A change of the method is for new values; old ones stay as they are, also when their row is updated.
+ALTER TABLE pressed ALTER l SET COMPRESSION pglz, ALTER p SET COMPRESSION default;
+UPDATE pressed SET id = id;
+SELECT * FROM pressed_state();
+UPDATE pressed SET l = l || '.' WHERE id <= 10;
+SELECT pg_column_compression(l), count(*) FROM pressed WHERE id <= 10 GROUP BY 1;
+SELECT bool_and(pg_column_compression(l) = pressed_as('lz4')) FROM pressed WHERE id > 10;
+SELECT use_lz4();
+CREATE TABLE plain_pressed USING heap AS SELECT id, p || '' AS p, l || '' AS l, out_p || '' AS out_p, out_l || '' AS out_l
+  FROM pressed;
+TRUNCATE pressed;
+INSERT INTO pressed SELECT id, p || '', l || '', out_p || '', out_l || '' FROM plain_pressed;
+SELECT omendb.compact('pressed');
+SELECT n, p, l, in_line FROM pressed_state();
+SELECT count(*) FROM pressed WHERE p = repeat('p' || id, 1500) AND out_p = noise(id, 200) || repeat('p', 3000)
+  AND l = repeat('l' || id, 1500) || CASE WHEN id <= 10 THEN '.' ELSE '' END AND out_l = noise(-id, 200) || repeat('l', 3000);
+DROP TABLE pressed, plain_pressed;
+DROP FUNCTION use_lz4, noise, pressed_as, pressed_state;
 
 -- Domains and their defaults, casts in both directions.
 CREATE TABLE domains (p positive, s short);
