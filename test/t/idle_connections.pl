@@ -1,5 +1,7 @@
 # Many sessions that have read omendb tables and then do nothing: each costs little, and none of them
 # keeps files on the disk that the store has done with.
+#
+# OMENDB_IDLE_CONNECTIONS=1000 for a long run; the test itself opens two files for each: ulimit -n 4096.
 use strict;
 use warnings;
 use OmendbTest;
@@ -114,10 +116,12 @@ for my $pid (@pids)
 }
 note "private memory: $most_kb kB at most, " . int($sum_kb / $number) . " kB on average, $plain_kb kB of a session "
   . "that read heap only; open files: $most_files; threads: $most_threads";
-cmp_ok($sum_kb / $number, '<', $plain_kb + 8 * 1024, 'an idle session takes little memory');
-cmp_ok($most_kb, '<', $plain_kb + 16 * 1024, 'none takes much');
-cmp_ok($most_files, '<', 150, 'nor many files');
-cmp_ok($most_threads, '<', 10, 'nor many threads');
+# About twice of what was measured with 200 sessions and assertions: 2.1 MB on average, 2.9 at most
+# (1.4 of a session that read heap only), 25 files, 3 threads.
+cmp_ok($sum_kb / $number, '<', 4300, 'an idle session takes little memory');
+cmp_ok($most_kb, '<', 6 * 1024, 'none takes much');
+cmp_ok($most_files, '<=', 50, 'nor many files');
+cmp_ok($most_threads, '<=', 6, 'nor many threads');
 
 # They go on where they were.
 for my $i (0 .. $#sessions)
