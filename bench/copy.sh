@@ -9,16 +9,7 @@ set -eu
 rows=${ROWS:-10000000}
 file=$(tools/server.sh folder bench-data)/rows-$rows.copy
 
-columns='id bigint, kind int, at timestamptz, value float8, label text'
-if [ ! -f "$file" ]; then
-  fresh_server
-  sql "SELECT setseed(0.5)" -c "COPY (
-    SELECT id, (random() * 100000)::int,
-           '2024-01-01 00:00:00Z'::timestamptz + id * interval '25 ms' + random() * interval '20 ms',
-           round((random() * 1000)::numeric, 2)::float8, substr(md5(id::text), 1, 8)
-    FROM generate_series(1, $rows) AS id) TO '$file.new'" >/dev/null
-  as_server_user mv "$file.new" "$file"
-fi
+make_rows_file "$rows" "$file"
 cat "$file" >/dev/null  # both find it in the page cache
 
 # load AM: sets time, wal, disk (bytes of the rows once a checkpoint has written them).
@@ -26,7 +17,7 @@ load() {
   local start before stored
   fresh_server
   if [ "$1" = omendb ]; then sql 'CREATE EXTENSION omendb'; fi
-  sql "CREATE TABLE narrow ($columns) USING $1"
+  sql "CREATE TABLE narrow ($rows_columns) USING $1"
   sql CHECKPOINT
   stored=$(du -s -B1 "$data/omendb" 2>/dev/null | cut -f1)
   before=$(wal_position)
@@ -59,7 +50,7 @@ for ((round = 1; round <= ${REPEAT:-2}; round++)); do
   results+=" $(calc '%.2f' "$wal_omendb / $wal_heap") |"
   results+=" $(calc '%.2f' "$disk_omendb / $disk_heap") |"$'\n'
 done
-echo "COPY of $rows rows ($columns) from a file of $(megabytes "$(stat -c %s "$file")")."
+echo "COPY of $rows rows ($rows_columns) from a file of $(megabytes "$(stat -c %s "$file")")."
 echo "$machine."
 echo
 echo "| round | table | time | WAL | disk |"

@@ -3,7 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../tools/common.sh"
 tools/setup.sh
 find_server
-build_and_install
+(unset SCRIPTS; build_and_install)  # PGXS would install what the parameter SCRIPTS names
 
 trap 'tools/server.sh destroy bench' EXIT
 trap 'exit 130' INT TERM HUP
@@ -29,4 +29,18 @@ describe_machine() {
     "shared_buffers $(sql 'SHOW shared_buffers')," \
     "write buffer $(sql 'SHOW omendb.write_buffer_size')," \
     "max_wal_size $(sql 'SHOW max_wal_size'), fsync $(sql 'SHOW fsync')"
+}
+
+rows_columns='id bigint, kind int, at timestamptz, value float8, label text'
+
+# make_rows_file ROWS FILE: narrow rows in COPY's format, made once.
+make_rows_file() {
+  [ ! -f "$2" ] || return 0
+  fresh_server
+  sql "SELECT setseed(0.5)" -c "COPY (
+    SELECT id, (random() * 100000)::int,
+           '2024-01-01 00:00:00Z'::timestamptz + id * interval '25 ms' + random() * interval '20 ms',
+           round((random() * 1000)::numeric, 2)::float8, substr(md5(id::text), 1, 8)
+    FROM generate_series(1, $1) AS id) TO '$2.new'" >/dev/null
+  as_server_user mv "$2.new" "$2"
 }
