@@ -113,14 +113,17 @@ check-includes:
 	perl tools/check_includes.pl --self-test
 	perl tools/check_includes.pl
 
+# The demo's server lies in build/$(DEMO).
+DEMO ?= demo
+
 setup:
 	tools/setup.sh
 test:
 	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/test.sh
 demo:
-	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/demo.sh
+	DEMO='$(DEMO)' PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/demo.sh
 demo-stop:
-	PG_CONFIG='$(PG_CONFIG)' tools/server.sh stop demo
+	PG_CONFIG='$(PG_CONFIG)' tools/server.sh stop '$(DEMO)'
 bench:
 	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' bench/run_all.sh
 cassert:

@@ -1,6 +1,7 @@
 # A full disk stops writers with an error and nobody else; they go on by themselves when there is room,
 # and nothing is lost, also not by a crash at that time. The disk is a small tmpfs in a namespace of
-# this test's own.
+# this test's own, or, where that is not to be had, one that root mounted at OMENDB_SMALL_DISK
+# (tools/test.sh does).
 use strict;
 use warnings;
 
@@ -13,7 +14,8 @@ BEGIN
 	my %mount_calls = (x86_64 => 165, aarch64 => 40, riscv64 => 40, ppc64le => 21, s390x => 21);
 	$mount_call = $mount_calls{ (POSIX::uname())[4] };
 	my @unshare = qw(unshare --user --map-current-user --keep-caps --mount);
-	if (!$mount_call) { $why_not = 'the number of the mount call is not known here' }
+	if ($ENV{OMENDB_SMALL_DISK}) { }
+	elsif (!$mount_call) { $why_not = 'the number of the mount call is not known here' }
 	elsif (!$ENV{OMENDB_OWN_NAMESPACE})
 	{
 		$why_not = 'this user may not make a namespace with mounts of its own';
@@ -41,8 +43,13 @@ omendb.target_file_size = '1MB'
 CONF
 my $store = $node->data_dir . '/omendb';
 my $ballast = "$store/../ballast";
-mkdir $store, 0700 or die "$store: $!";
+if (my $disk = $ENV{OMENDB_SMALL_DISK})
 {
+	symlink $disk, $store or die "$store: $!";
+}
+else
+{
+	mkdir $store, 0700 or die "$store: $!";
 	my ($type, $options, $target) = ('tmpfs', 'size=80m,mode=0700', $store);
 	plan skip_all => "mount: $!" if syscall($mount_call, $type, $target, $type, 0, $options) != 0;
 }
