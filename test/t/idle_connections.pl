@@ -10,6 +10,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $number = $ENV{OMENDB_IDLE_CONNECTIONS} // 200;
+my $rows = 60000;
+my $apart = int($rows / $number);  # each session reads a row of its own
 my $node = new_node('idle', conf => <<"CONF");
 max_connections = @{[ $number + 20 ]}
 shared_buffers = 32MB
@@ -18,9 +20,9 @@ omendb.target_file_size = '1MB'
 CONF
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION omendb');
-$node->safe_psql('postgres', <<'SQL');
+$node->safe_psql('postgres', <<"SQL");
 CREATE TABLE t (id int PRIMARY KEY, n int, body text) USING omendb;
-INSERT INTO t SELECT g, 0, md5(g::text) FROM generate_series(1, 60000) g;
+INSERT INTO t SELECT g, 0, md5(g::text) FROM generate_series(1, $rows) g;
 SELECT omendb.flush();
 SQL
 
@@ -33,7 +35,7 @@ for my $i (0 .. $#sessions)
 	$kind{$i} = $i % 10 == 0 ? 'in a transaction' : $i % 10 == 1 ? 'with a snapshot' : 'idle';
 	$session->do('BEGIN') if $kind{$i} eq 'in a transaction';
 	$session->do('BEGIN ISOLATION LEVEL REPEATABLE READ') if $kind{$i} eq 'with a snapshot';
-	$session->do('SET enable_seqscan = off; SELECT body FROM t WHERE id = ' . ($i * 100 + 1));
+	$session->do('SET enable_seqscan = off; SELECT body FROM t WHERE id = ' . ($i * $apart + 1));
 	$session->do('SELECT count(*) FROM t') if $i % 4 == 0;
 }
 my @pids = map { $_->do('SELECT pg_backend_pid()') } @sessions;
@@ -127,14 +129,14 @@ cmp_ok($most_threads, '<=', 6, 'nor many threads');
 for my $i (0 .. $#sessions)
 {
 	my $expected = $kind{$i} eq 'with a snapshot' ? 0 : 3;
-	my $id = $i * 100 + 1;
+	my $id = $i * $apart + 1;
 	my $row = $sessions[$i]->do("SELECT n, body = md5('$id') FROM t WHERE id = $id");
 	next if $row eq "$expected|t";
 	is($row, "$expected|t", "session $i, $kind{$i}, reads its row");
 }
 pass('every session reads what it should');
 $sessions[$_]->do('COMMIT') for grep { $kind{$_} ne 'idle' } 0 .. $#sessions;
-is($sessions[1]->do('SELECT sum(n) FROM t'), 180000, 'a session sees the newest rows after its transaction');
+is($sessions[1]->do('SELECT sum(n) FROM t'), 3 * $rows, 'a session sees the newest rows after its transaction');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|terminated by signal/, 'nobody crashed');
 $_->quit for @sessions;
 $node->stop;
