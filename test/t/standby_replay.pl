@@ -37,6 +37,25 @@ sub compare
 	return;
 }
 
+# A restartpoint of the standby that is one: it moves to the primary's last checkpoint, with rows in the
+# buffer until then.
+sub restartpoint
+{
+	my ($name) = @_;
+	my $redo = 'SELECT redo_lsn FROM pg_control_checkpoint()';
+	my $before = $standby->safe_psql('postgres', $redo);
+	$primary->safe_psql('postgres', 'CHECKPOINT');
+	$primary->safe_psql('postgres', "INSERT INTO before_backup SELECT g, 'buffered' FROM generate_series(1000001, 1000100) g");
+	$primary->safe_psql('postgres', "DELETE FROM before_backup WHERE id > 1000000");
+	compare("$name: before the restartpoint");
+	cmp_ok($standby->safe_psql('postgres', 'SELECT sum(versions + images) FROM omendb.buffer_stat()'), '>', 0,
+		"$name: the standby's buffer holds rows");
+	$standby->safe_psql('postgres', 'CHECKPOINT');
+	is($standby->safe_psql('postgres', "SELECT redo_lsn > '$before' FROM pg_control_checkpoint()"), 't',
+		"$name: the restartpoint moved");
+	return;
+}
+
 sub crash_standby { $standby->kill9; start_again($standby); return; }
 sub crash_primary { $primary->kill9; start_again($primary); return; }
 
@@ -101,9 +120,8 @@ my $open = session($primary);
 $open->do($_) for 'BEGIN', "UPDATE t SET body = 'open' WHERE id BETWEEN 100 AND 300",
   "INSERT INTO t SELECT g, g, 'open' FROM generate_series(80001, 80300) g";
 $primary->safe_psql('postgres', 'SELECT omendb.flush()');
-$primary->safe_psql('postgres', 'CHECKPOINT');
 compare('an open transaction');
-$standby->safe_psql('postgres', 'CHECKPOINT');
+restartpoint('an open transaction');
 crash_standby();
 compare('an open transaction and a crash of the standby');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM t WHERE body = 'open'"), 0, 'it is not visible there');
@@ -123,7 +141,7 @@ for my $round (1 .. 3)
 	crash_primary();
 	$primary->safe_psql('postgres', "INSERT INTO t VALUES (100000 * $round + 90000, 1, 'after crash')");
 	compare("round $round: primary crashed");
-	$standby->safe_psql('postgres', 'CHECKPOINT');
+	restartpoint("round $round");
 	crash_standby();
 	compare("round $round: restartpoint, standby crashed");
 	$primary->safe_psql('postgres', "DELETE FROM t WHERE id % 100 = $round");
