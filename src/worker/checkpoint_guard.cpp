@@ -207,7 +207,7 @@ bool Tick() {
   }
   if (ShutdownRequestPending) return Close();
   ErrorAtFailurePoint("guard_tick");
-  JudgeFrozenSegments();
+  if (!HeldAtFailurePoint("before_judge")) JudgeFrozenSegments();
   FlushForCheckpoint();
   ReleaseFlushedCheckpoint();
   PublishHorizon();

@@ -64,28 +64,36 @@ sub change
 }
 my $update = 'UPDATE counter SET n = n + 1';
 
+my $met = 0;
 for my $round (1 .. 4)
 {
 	# The guard sees the transaction committed, but the segment's own LSN is before the commit.
-	set_failure_point($node, 'before_judge:sleep');
-	sleep 0.5;
 	my $writer = session($node);
 	my $flusher = session($node);
 	$flusher->do('SELECT 1');
 	$writer->do($_) for 'SET synchronous_commit = on', change(), $update, 'SELECT omendb.flush()',
 	  'SET synchronous_commit = off';
+	set_failure_point($node, 'before_judge:hold');
+	sleep 0.5;
 	my $wal_writer = stop_wal_writer();
 	$writer->do($_) for 'BEGIN', change(), $update;
 	# What the segment holds is on disk by this commit, so that nothing but the verdict asks for more.
 	$node->safe_psql('postgres', 'SET synchronous_commit = on; INSERT INTO noise VALUES (1)');
 	$flusher->send('SELECT omendb.flush()');
-	sleep 0.2;
+	my $frozen = "SELECT count(*) FROM omendb.buffer_stat() WHERE state = 'frozen'";
+	ok(wait_for(60, sub { $node->safe_psql('postgres', $frozen) > 0 }), 'the segment is frozen');
 	$writer->do('COMMIT');
-	ok(defined $flusher->answer(30), 'the flush came to its end');
-	crash_with_stopped_wal_writer($wal_writer);
+	my $in_between = $node->safe_psql('postgres', $frozen) > 0;
+	$met++ if $in_between;
 	set_failure_point($node, '');
+	ok(defined $flusher->answer(60), 'the flush came to its end');
+	crash_with_stopped_wal_writer($wal_writer);
+	my $judged = $n;
 	$n = check("commit between freeze and verdict, round $round");
+	# Its verdict went to the store with the flush: so its commit record had to be on disk.
+	is($n, $judged, "round $round: the transaction that was judged survived") if $in_between;
 }
+cmp_ok($met, '>', 0, 'transactions committed between freeze and verdict');
 
 for my $round (1 .. 4)
 {
