@@ -116,6 +116,31 @@ for my $stop (1 .. $stops)
 		}
 	} or last;
 }
+# A change that is held up right before it enters the write buffer, and goes on when the workers may
+# have done their part of the shutdown.
+$node->safe_psql('postgres', 'INSERT INTO counter VALUES (100, 0)');
+for my $change ([ 'an insert', 'INSERT INTO single VALUES (100, 2)', 'SELECT count(*) FROM single WHERE client = 100 AND n = 2' ],
+	[ 'an update', 'UPDATE counter SET n = 1 WHERE client = 100', 'SELECT n FROM counter WHERE client = 100' ],
+	[ 'COPY', "COPY batch FROM STDIN;\n" . join('', map { "100\t1\t$_\t0.5\tlabel\n" } 1 .. 50) . "\\.",
+		'SELECT count(*) / 50.0 FROM batch WHERE client = 100' ])
+{
+	my ($name, $sql, $found) = @$change;
+	my $session = session($node);
+	$session->do('INSERT INTO single SELECT 100, coalesce(max(n), 10) + 1 FROM single WHERE client = 100');
+	set_failure_point($node, 'before_write_gate:sleep=1500');
+	ok(wait_for(60, sub { $session->do('SHOW omendb.failure_point') ne '' }), "$name will be held up");
+	$session->send($sql);
+	ok(wait_for(60, sub { $node->safe_psql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE "
+			  . "state = 'active' AND backend_type = 'client backend'") > 1 }), "$name has begun");
+	$node->stop('fast');
+	my $answer = $session->answer(60);
+	my $acknowledged = defined $answer && !$session->error;
+	set_failure_point($node, '');
+	$node->start;
+	my $is = $node->safe_psql('postgres', $found);
+	ok($acknowledged ? $is == 1 : ($is == 0 || $is == 1),
+		"$name during a fast stop: " . ($acknowledged ? 'acknowledged' : 'not acknowledged') . ", $is found");
+}
 $node->safe_psql('postgres', 'CREATE EXTENSION amcheck');
 check_index($node, 'batch', 'batch_client_n_k_idx', 'client, n, k', 'at the end');
 check_index($node, 'batch', 'batch_x_idx', 'x', 'at the end');
