@@ -3,9 +3,10 @@
 use strict;
 use warnings;
 use OmendbTest;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 my $node = new_node('updates');
 $node->start;
@@ -115,6 +116,39 @@ SQL
 		is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT id) FROM $table"), '40|40',
 			"$table, $name: every row is there once");
 	}
+}
+# Writers that never pause do not keep a flush from freezing the buffer.
+{
+	my $script = PostgreSQL::Test::Utils::tempdir() . '/endless.sql';
+	append_to_file($script, "\\set id random(1, 40)\nUPDATE q SET n = n + 1 WHERE id = :id;\n");
+	my $load = fork // die "fork: $!";
+	if (!$load)
+	{
+		open STDOUT, '>', '/dev/null' or POSIX::_exit(126);
+		open STDERR, '>', '/dev/null' or POSIX::_exit(126);
+		exec 'pgbench', '-n', '-c', $clients, '-j', 2, '-T', 900, '-f', $script, $node->connstr('postgres')
+		  or POSIX::_exit(127);
+	}
+	my $session = session($node);
+	my $sum = $session->do('SELECT sum(n) FROM q');
+	ok(wait_for(60, sub { $session->do('SELECT sum(n) FROM q') > $sum + 100 }), 'they write');
+	$session->do("SET statement_timeout = '60s'");
+	my $before = $session->do('SELECT sum(n) FROM q');
+	my ($flushed, $longest) = (0, 0);
+	for (1 .. 100)
+	{
+		my $start = time;
+		$session->query('SELECT omendb.flush()', 120);
+		last if $session->error;
+		$flushed++;
+		$longest = time - $start if time - $start > $longest;
+	}
+	is($flushed, 100, 'every flush comes to its end');
+	cmp_ok($longest, '<', 30, 'none of them starves');
+	cmp_ok($session->do('SELECT sum(n) FROM q'), '>', $before + 100, 'while they went on writing');
+	note sprintf 'the longest took %.2f s', $longest;
+	kill 'TERM', $load;
+	waitpid $load, 0;
 }
 $node->safe_psql('postgres', 'CREATE EXTENSION amcheck');
 check_index($node, 'q_moved', 'q_moved_n_idx', 'n', 'at the end');
