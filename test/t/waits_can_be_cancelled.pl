@@ -17,6 +17,8 @@ $node->safe_psql('postgres', 'CREATE EXTENSION omendb');
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE t (id int PRIMARY KEY, body text) USING omendb;
 CREATE TABLE locked (id int PRIMARY KEY, n int) USING omendb;
+CREATE TABLE folded (id int, n int) USING omendb;
+INSERT INTO folded SELECT g, 0 FROM generate_series(1, 100) g;
 INSERT INTO t SELECT g, 'first' FROM generate_series(1, 1000) g;
 INSERT INTO locked SELECT g, 0 FROM generate_series(1, 10) g;
 SQL
@@ -31,18 +33,18 @@ sub wait_event
 # Ends a waiting statement in each of the ways there are; the row count afterwards is the same.
 sub check_ends
 {
-	my ($name, $sql, $event, $before) = @_;
+	my ($name, $sql, $event, $before, $reads_wait) = @_;
 	for my $end (qw(timeout cancel terminate))
 	{
 		my $session = session($node);
 		my $pid = $session->do('SELECT pg_backend_pid()');
-		$session->do("SET statement_timeout = '1s'") if $end eq 'timeout';
 		$session->do($_) for @{ $before // [] };
+		$session->do("SET statement_timeout = '1s'") if $end eq 'timeout';
 		my $start = time;
 		$session->send($sql);
 		if ($end ne 'timeout')
 		{
-			ok(wait_for(20, sub { wait_event($pid) =~ $event }), "$name: it waits")
+			ok(wait_for(60, sub { wait_event($pid) =~ $event }), "$name: it waits")
 			  or diag wait_event($pid);
 			$node->safe_psql('postgres', "SELECT pg_${end}_backend($pid)");
 		}
@@ -55,6 +57,7 @@ sub check_ends
 		is($session->error, '57014', "$name: $end") or diag $answer;
 		cmp_ok(time - $start, '<', 15, "$name: $end at once");
 		$session->do('ROLLBACK');
+		next if $reads_wait;
 		is($session->do('SELECT count(*) FROM locked'), 10, "$name: the session goes on after $end");
 	}
 	return;
@@ -64,9 +67,8 @@ sub check_ends
 my $worker = worker_pid($node, 'omendb store worker');
 kill 'STOP', $worker;
 my $big = "INSERT INTO t SELECT g, md5(g::text) || md5((g+1)::text) FROM generate_series(10001, 400000) g";
-check_ends('room in the buffer', $big, qr/OmenDBBufferFull/);
-check_ends('a flush', 'SELECT omendb.flush()', qr/OmenDB/);
-check_ends('a compaction', 'SELECT omendb.compact()', qr/OmenDB/);
+check_ends('room in the buffer', $big, qr/^LWLock:OmenDBBufferFull$/);
+check_ends('a flush', 'SELECT omendb.flush()', qr/^LWLock:OmenDBFlush$/);
 my $full = session($node);
 $full->send($big);
 sleep 1;
@@ -129,6 +131,58 @@ for my $flushed (0, 1)
 	$holder->do('ROLLBACK');
 	is($node->safe_psql('postgres', 'SELECT count(*), sum(n) FROM locked'), '10|0', "nothing changed, $where");
 }
+# A compaction that sleeps in every fold of a block, and one block to fold each time.
+set_failure_point($node, 'compaction_fold:sleep=5000');
+sleep 1;
+check_ends('a compaction', "SELECT omendb.compact('folded')", qr/^LWLock:OmenDBCompact$/,
+	[ 'UPDATE folded SET n = n + 1', 'SELECT omendb.flush()' ]);
+
+# More changes than compaction keeps up with: who writes much is slowed down.
+set_failure_point($node, 'compaction_fold:sleep=1000');
+my $busy = session($node);
+$busy->do('CREATE TABLE indebted (id int, n int) USING omendb');
+$busy->do('INSERT INTO indebted SELECT g, 0 FROM generate_series(1, 25000) g');
+$busy->do('SELECT omendb.flush()');
+for (1 .. 200)
+{
+	last if $busy->do('SELECT level0_files FROM omendb.store_stat()') >= 24;
+	$busy->do('UPDATE indebted SET n = n + 1 WHERE id % 256 = 0');
+	$busy->do('SELECT omendb.flush()');
+}
+cmp_ok($busy->do('SELECT level0_files FROM omendb.store_stat()'), '>=', 24, 'compaction is behind');
+$busy->do('CREATE TABLE heavy (id int, body bytea) USING omendb');
+$busy->do('ALTER TABLE heavy ALTER body SET STORAGE PLAIN');
+check_ends('compaction debt', "INSERT INTO heavy SELECT g, decode(repeat('ab', 1000000), 'hex') FROM generate_series(1, 5000) g",
+	qr/^LWLock:OmenDBCompactionDelay$/);
+cmp_ok($busy->do('SELECT writer_delay_ms FROM omendb.store_stat()'), '>', 0, 'what writers waited is counted');
+is($busy->do('SELECT count(*) FROM heavy'), 0, 'no row of any of them is there');
+$busy->quit;
+
+# A buffer that is not open for writes: its guard was terminated, and the next one has not armed it yet.
+set_failure_point($node, 'before_arm:hold');
+sleep 1;
+my $guard = worker_pid($node, 'omendb checkpoint guard');
+kill 'TERM', $guard;
+ok(wait_for(120, sub { my $is = worker_pid($node, 'omendb checkpoint guard'); defined $is && $is != $guard }),
+	'another guard is there');
+check_ends('admission', 'INSERT INTO locked VALUES (200, 1)', qr/^LWLock:OmenDBAdmission$/);
+my $held = session($node);
+$held->send('INSERT INTO locked VALUES (201, 1)');
+set_failure_point($node, '');
+ok(defined $held->answer(60) && !$held->error, 'a writer goes on when it is armed');
+$held->do('DELETE FROM locked WHERE id = 201');
+$held->quit;
+
+# A store that is not open yet.
+$node->stop;
+set_failure_point($node, 'before_store_open:hold');
+$node->start;
+check_ends('opening the store', 'SELECT count(*) FROM locked', qr/^LWLock:OmenDBStoreOpen$/, [], 1);
+$held = session($node);
+$held->send('SELECT count(*) FROM locked');
+set_failure_point($node, '');
+is($held->answer(60), 10, 'a reader goes on when it is open');
+$held->quit;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|terminated by signal/, 'nobody crashed');
 $node->stop;
 done_testing();
