@@ -80,15 +80,17 @@ void omendb_relation_set_new_filenode(Relation relation, const RelFileNode* node
                                       TransactionId* freeze_xid, MultiXactId* min_multi);
 void omendb_relation_nontransactional_truncate(Relation relation);
 void omendb_relation_copy_data(Relation relation, const RelFileNode* node);
-void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Relation old_index,
-                                      bool use_sort, TransactionId oldest_xmin,
-                                      TransactionId* xid_cutoff, MultiXactId* multi_cutoff,
-                                      double* tuples, double* vacuumed, double* recently_dead);
 uint64 omendb_relation_size(Relation relation, ForkNumber fork);
 bool omendb_relation_needs_toast_table(Relation relation);
 Oid omendb_relation_toast_am(Relation relation);
 void omendb_relation_estimate_size(Relation relation, int32* attr_widths, BlockNumber* pages,
                                    double* tuples, double* allvisfrac);
+
+// cluster.cpp
+void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Relation old_index,
+                                      bool use_sort, TransactionId oldest_xmin,
+                                      TransactionId* xid_cutoff, MultiXactId* multi_cutoff,
+                                      double* tuples, double* vacuumed, double* recently_dead);
 
 // index_build.cpp
 double omendb_index_build_range_scan(Relation table, Relation index, struct IndexInfo* info,

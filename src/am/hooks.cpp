@@ -1,12 +1,15 @@
 #include "am/hooks.h"
 
 #include "am/callbacks.h"
+#include "am/database_copy.h"
 #include "am/publications.h"
+#include "pg/read_view.h"
 #include "pg/shared_state.h"
 #include "pg/storage_table.h"
 #include "pg/write_gate.h"
 
 extern "C" {
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -14,12 +17,9 @@ extern "C" {
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "storage/condition_variable.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
-#include "utils/wait_event.h"
 }
 
 namespace omendb {
@@ -27,9 +27,7 @@ namespace {
 
 ProcessUtility_hook_type g_next_utility = nullptr;
 
-// A database is copied file by file, without what the store has of it: better none than one with
-// empty tables.
-void RefuseTemplate(const CreatedbStmt* statement) {
+const char* TemplateOf(const CreatedbStmt* statement) {
   const char* source = "template1";
   ListCell* cell;
   foreach (cell, statement->options) {
@@ -38,27 +36,14 @@ void RefuseTemplate(const CreatedbStmt* statement) {
       source = defGetString(option);
     }
   }
-  Oid database = get_database_oid(source, true);
-  if (!OidIsValid(database) || !StorageInDatabase(database)) return;
-  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                  errmsg("database \"%s\" has omendb tables and cannot be a template", source),
-                  errhint("Use pg_dump and pg_restore to copy it.")));
+  return source;
 }
 
-// The rows lie under the old tablespace's name.
-void RefuseMove(const AlterDatabaseStmt* statement) {
-  bool moves = false;
-  ListCell* cell;
-  foreach (cell, statement->options) {
-    if (strcmp(static_cast<DefElem*>(lfirst(cell))->defname, "tablespace") == 0) moves = true;
-  }
-  if (!moves) return;
-  Oid database = get_database_oid(statement->dbname, true);
-  if (!OidIsValid(database) || !StorageInDatabase(database)) return;
-  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                  errmsg("database \"%s\" has omendb tables and cannot be moved to another "
-                         "tablespace",
-                         statement->dbname)));
+// The server has created the database; its locks keep both names what they are.
+void CopyToCreated(const CreatedbStmt* statement) {
+  CommandCounterIncrement();
+  CopyDatabaseRows(get_database_oid(TemplateOf(statement), false),
+                   get_database_oid(statement->dbname, false));
 }
 
 // The database that DROP DATABASE will drop, or InvalidOid. Locked as dropdb() locks it, so that it
@@ -88,29 +73,7 @@ bool CanForgetDatabase() {
 // catalog that nobody can use.
 void ForgetDroppedDatabase(Oid database, bool can_forget) {
   if (SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database))) return;
-  MemoryContext context = CurrentMemoryContext;
-  uint32 held = InterruptHoldoffCount;
-  const char* volatile reason = "The store cannot be changed.";
-  HOLD_INTERRUPTS();
-  PG_TRY();
-  {
-    if (can_forget) {
-      StorageForgetDatabase(database);
-      reason = nullptr;
-    }
-  }
-  PG_CATCH();
-  {
-    InterruptHoldoffCount = held + 1;
-    LWLockReleaseAll();
-    ConditionVariableCancelSleep();
-    pgstat_report_wait_end();
-    MemoryContextSwitchTo(context);
-    reason = CopyErrorData()->message;
-    FlushErrorState();
-  }
-  PG_END_TRY();
-  RESUME_INTERRUPTS();
+  const char* reason = can_forget ? TryForgetDatabase(database) : "The store cannot be changed.";
   if (reason == nullptr) return;
   ereport(WARNING, (errmsg("rows of omendb tables of the dropped database may stay in the store"),
                     errdetail("%s", reason)));
@@ -120,12 +83,9 @@ void OmendbUtility(PlannedStmt* planned, const char* query, bool read_only_tree,
                    ProcessUtilityContext context, ParamListInfo params,
                    QueryEnvironment* environment, DestReceiver* destination,
                    QueryCompletion* completion) {
-  if (IsA(planned->utilityStmt, CreatedbStmt)) {
-    RefuseTemplate(reinterpret_cast<CreatedbStmt*>(planned->utilityStmt));
-  }
-  if (IsA(planned->utilityStmt, AlterDatabaseStmt)) {
-    RefuseMove(reinterpret_cast<AlterDatabaseStmt*>(planned->utilityStmt));
-  }
+  bool creates_database = IsA(planned->utilityStmt, CreatedbStmt);
+  // Fails now, before anything is copied, if nobody knows what the template has.
+  if (creates_database) EnsureStoreOpen();
   Oid dropped = InvalidOid;
   bool can_forget = false;
   if (IsA(planned->utilityStmt, DropdbStmt)) {
@@ -137,6 +97,7 @@ void OmendbUtility(PlannedStmt* planned, const char* query, bool read_only_tree,
       g_next_utility != nullptr ? g_next_utility : standard_ProcessUtility;
   next(planned, query, read_only_tree, context, params, environment, destination, completion);
   FinishPublicationCheck(publication);
+  if (creates_database) CopyToCreated(reinterpret_cast<CreatedbStmt*>(planned->utilityStmt));
   if (OidIsValid(dropped)) ForgetDroppedDatabase(dropped, can_forget);
 }
 

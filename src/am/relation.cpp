@@ -1,18 +1,23 @@
 #include <cmath>
 
 #include "am/callbacks.h"
+#include "engine/copy_rows.h"
 #include "engine/session.h"
 #include "pg/storage_table.h"
+#include "wal/log.h"
 
 extern "C" {
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/storage.h"
 #include "catalog/storage_xlog.h"
 #include "optimizer/plancat.h"
+#include "storage/bufmgr.h"
+#include "storage/procarray.h"
 #include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -43,28 +48,31 @@ void omendb_relation_nontransactional_truncate(Relation relation) {
   StorageTruncate(relation);
 }
 
-namespace {
-
-[[noreturn]] void RaiseNotSupported(Relation relation, const char* what, const char* hint) {
-  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                  errmsg("%s is not supported for omendb table \"%s\"", what,
-                         RelationGetRelationName(relation)),
-                  errhint("%s", hint)));
-  pg_unreachable();
-}
-
-}  // namespace
-
-void omendb_relation_copy_data(Relation relation, const RelFileNode*) {
-  RaiseNotSupported(relation, "ALTER TABLE ... SET TABLESPACE",
-                    "Create a new table in the other tablespace and copy the rows with "
-                    "INSERT ... SELECT.");
-}
-
-void omendb_relation_copy_for_cluster(Relation old_table, Relation, Relation, bool, TransactionId,
-                                      TransactionId*, MultiXactId*, double*, double*, double*) {
-  RaiseNotSupported(old_table, "CLUSTER or VACUUM FULL",
-                    "The store reclaims space by itself; omendb.compact() makes it do so now.");
+// SET TABLESPACE. Indexes are moved as they are, so every row keeps its TID.
+void omendb_relation_copy_data(Relation relation, const RelFileNode* node) {
+  char persistence = relation->rd_rel->relpersistence;
+  FlushRelationBuffers(relation);
+  SMgrRelation files = RelationCreateStorage(*node, persistence, true);
+  for (int i = INIT_FORKNUM; i > MAIN_FORKNUM; i--) {
+    auto fork = static_cast<ForkNumber>(i);
+    if (!smgrexists(RelationGetSmgr(relation), fork)) continue;
+    smgrcreate(files, fork, false);
+    bool logged = persistence == RELPERSISTENCE_PERMANENT ||
+                  (persistence == RELPERSISTENCE_UNLOGGED && fork == INIT_FORKNUM);
+    if (logged) log_smgrcreate(node, fork);
+    RelationCopyStorage(RelationGetSmgr(relation), files, fork, persistence);
+  }
+  StorageForgetNode(node, relation->rd_backend);
+  if (StorageId source = StorageOf(relation)) {
+    (void)GetCurrentTransactionId();
+    TransactionId oldest = GetOldestNonRemovableTransactionId(relation);
+    // Snapshots of a standby may be older than any here.
+    LogIndexCleanup(relation, oldest);
+    StorageId target = StorageRegisterCopy(*node, relation->rd_backend, persistence, source);
+    CopyStorage(relation, source, relation, target, oldest);
+  }
+  RelationDropStorage(relation);
+  smgrclose(files);
 }
 
 uint64 omendb_relation_size(Relation relation, ForkNumber fork) {

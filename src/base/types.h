@@ -21,6 +21,10 @@ inline constexpr uint32_t kSlotsPerBlock = 256;
 inline constexpr uint32_t kBlockBits = 28;  // the top four bits of a TID's block carry an alias
 inline constexpr BlockNo kMaxBlocks = 1u << kBlockBits;
 
+// PostgreSQL's FrozenTransactionId: what WAL records and the write buffer have instead of 0 for rows
+// that were frozen when they were copied.
+inline constexpr FullXid kFrozenXid = 2;
+
 // What one version of a row does. Persisted in WAL records and row blocks: numbers are never reused.
 enum class VersionKind : uint8_t {
   kInsert = 1,              // payload: packed row

@@ -78,6 +78,7 @@ class RowImage {
 
   uint32_t rows() const { return rows_; }
   uint32_t natts() const { return natts_; }
+  Slice section() const { return Slice(section_, size_); }
   Column column(uint32_t attribute) const { return directory_[attribute].column; }
   const uint64_t* slots() const { return slots_; }  // 256-bit map
   bool Contains(SlotNo slot) const { return TestBit(slots_, slot); }

@@ -77,6 +77,45 @@ HeapTuple FormTuple(Relation relation, const StorableRow& row) {
   return tuple;
 }
 
+StorableRow Toast(Relation relation, const StorableRow& row, const StorableRow* old_row,
+                  int options) {
+  if (!ToasterWouldRun(relation, row, old_row)) return row;
+  TupleDesc descriptor = RelationGetDescr(relation);
+  HeapTuple tuple = FormTuple(relation, row);
+  HeapTuple old_tuple = old_row != nullptr ? FormTuple(relation, *old_row) : nullptr;
+  HeapTuple toasted = heap_toast_insert_or_update(relation, tuple, old_tuple, options);
+  auto* values = static_cast<Value*>(palloc(sizeof(Value) * Max(descriptor->natts, 1)));
+  auto* nulls = static_cast<bool*>(palloc(Max(descriptor->natts, 1)));
+  heap_deform_tuple(toasted, descriptor, values, nulls);
+  return StorableRow{values, nulls, static_cast<uint32_t>(descriptor->natts)};
+}
+
+// Returns how many attributes, of those wanted, the row has.
+uint32_t Decode(RowHolder* holder, Columns columns, Value* values, bool* nulls) {
+  auto wanted = static_cast<uint32_t>(columns.size());
+  uint32_t have = 0;
+  if (holder->in_image) {
+    have = Min(holder->image.natts(), wanted);
+    holder->image.Decode(holder->row, 0, have, values, nulls);
+  } else {
+    Slice packed(holder->bytes, holder->size);
+    char* scratch = static_cast<char*>(palloc(PackedRowReader::ScratchSize(packed, wanted)));
+    Guarded([&] {
+      PackedRowReader reader;
+      OMENDB_RETURN_IF_ERROR(PackedRowReader::Open(packed, columns, &reader));
+      have = Min(reader.natts(), wanted);
+      return reader.DecodeUpTo(have, values, nulls, scratch);
+    });
+  }
+  return have;
+}
+
+StorableRow AllocateRow(uint32_t natts) {
+  auto* values = static_cast<Value*>(palloc(sizeof(Value) * Max(natts, 1)));
+  auto* nulls = static_cast<bool*>(palloc(Max(natts, 1)));
+  return StorableRow{values, nulls, natts};
+}
+
 }  // namespace
 
 const Column* MakeColumns(TupleDesc descriptor, MemoryContext context) {
@@ -103,16 +142,11 @@ bool NeedsToaster(Relation relation, const StorableRow& row, const StorableRow* 
 
 StorableRow MakeStorable(Relation relation, TupleTableSlot* slot, const StorableRow* old_row,
                          int options) {
-  TupleDesc descriptor = RelationGetDescr(relation);
-  StorableRow row = FlatValues(descriptor, slot);
-  if (!ToasterWouldRun(relation, row, old_row)) return row;
-  HeapTuple tuple = FormTuple(relation, row);
-  HeapTuple old_tuple = old_row != nullptr ? FormTuple(relation, *old_row) : nullptr;
-  HeapTuple toasted = heap_toast_insert_or_update(relation, tuple, old_tuple, options);
-  auto* values = static_cast<Value*>(palloc(sizeof(Value) * Max(descriptor->natts, 1)));
-  auto* nulls = static_cast<bool*>(palloc(Max(descriptor->natts, 1)));
-  heap_deform_tuple(toasted, descriptor, values, nulls);
-  return StorableRow{values, nulls, static_cast<uint32_t>(descriptor->natts)};
+  return Toast(relation, FlatValues(RelationGetDescr(relation), slot), old_row, options);
+}
+
+StorableRow MakeStorableCopy(Relation relation, const StorableRow& row, int options) {
+  return Toast(relation, row, nullptr, options);
 }
 
 void DeleteToastOf(Relation relation, const StorableRow& row, bool speculative) {
@@ -122,27 +156,18 @@ void DeleteToastOf(Relation relation, const StorableRow& row, bool speculative) 
 
 StorableRow DecodeHeld(Relation relation, RowHolder* holder, const Column* columns) {
   TupleDesc descriptor = RelationGetDescr(relation);
-  uint32_t wanted = descriptor->natts;
-  auto* values = static_cast<Value*>(palloc(sizeof(Value) * Max(wanted, 1)));
-  auto* nulls = static_cast<bool*>(palloc(Max(wanted, 1)));
-  uint32_t have = 0;
-  if (holder->in_image) {
-    have = Min(holder->image.natts(), wanted);
-    holder->image.Decode(holder->row, 0, have, values, nulls);
-  } else {
-    Slice packed(holder->bytes, holder->size);
-    char* scratch = static_cast<char*>(palloc(PackedRowReader::ScratchSize(packed, wanted)));
-    Guarded([&] {
-      PackedRowReader reader;
-      OMENDB_RETURN_IF_ERROR(PackedRowReader::Open(packed, Columns(columns, wanted), &reader));
-      have = Min(reader.natts(), wanted);
-      return reader.DecodeUpTo(have, values, nulls, scratch);
-    });
+  StorableRow row = AllocateRow(descriptor->natts);
+  uint32_t have = Decode(holder, Columns(columns, row.natts), row.values, row.nulls);
+  for (uint32_t i = have; i < row.natts; i++) {
+    row.values[i] = getmissingattr(descriptor, i + 1, &row.nulls[i]);
   }
-  for (uint32_t i = have; i < wanted; i++) {
-    values[i] = getmissingattr(descriptor, i + 1, &nulls[i]);
-  }
-  return StorableRow{values, nulls, wanted};
+  return row;
+}
+
+StorableRow DecodeAsStored(RowHolder* holder, Columns layout) {
+  StorableRow row = AllocateRow(static_cast<uint32_t>(layout.size()));
+  row.natts = Decode(holder, layout, row.values, row.nulls);
+  return row;
 }
 
 Slice PackStorable(Relation relation, const Column* columns, const StorableRow& row) {

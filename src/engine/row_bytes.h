@@ -27,12 +27,17 @@ bool NeedsToaster(Relation relation, const StorableRow& row, const StorableRow* 
 // Values as they can be packed; runs the toaster where it must. Allocates in CurrentMemoryContext.
 StorableRow MakeStorable(Relation relation, TupleTableSlot* slot, const StorableRow* old_row,
                          int options);
+// The same for a row of another table, with TOAST values of that table or of none.
+StorableRow MakeStorableCopy(Relation relation, const StorableRow& row, int options);
 // The row's TOAST values die with it.
 void DeleteToastOf(Relation relation, const StorableRow& row, bool speculative);
 bool HasExternal(TupleDesc descriptor, const StorableRow& row);
 
 // Decodes a held row completely. Values point into the holder or CurrentMemoryContext.
 StorableRow DecodeHeld(Relation relation, RowHolder* holder, const Column* columns);
+
+// As above, but only the attributes that were stored, by the storage's layout.
+StorableRow DecodeAsStored(RowHolder* holder, Columns layout);
 
 // Packs into CurrentMemoryContext. ERROR program_limit_exceeded if larger than the buffer takes.
 Slice PackStorable(Relation relation, const Column* columns, const StorableRow& row);

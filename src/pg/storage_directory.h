@@ -19,7 +19,7 @@ namespace omendb {
 
 struct StorageIdentity {
   StorageId id;
-  RelFileNode node;
+  RelFileNode node;   // spcNode 0: in the database's default tablespace (StorageNode)
   BackendId backend;  // InvalidBackendId unless temporary
   char persistence;   // pg_class.relpersistence
 };

@@ -48,7 +48,7 @@ Remembered* Remember(Relation relation) {
   }
   LWLockAcquire(StorageTableLock(), LW_SHARED);
   slot->version = StorageDirectoryVersion();
-  StorageEntry* entry = FindStorage(relation->rd_node, relation->rd_backend);
+  StorageEntry* entry = FindStorage(StorageNode(relation->rd_node), relation->rd_backend);
   slot->entry = entry;
   slot->id = entry ? entry->identity.id : 0;
   static Column columns[kMaxColumns];
@@ -139,6 +139,14 @@ void ColumnsOf(TupleDesc descriptor, Column* columns) {
   for (int i = 0; i < descriptor->natts; i++) columns[i] = ColumnOf(TupleDescAttr(descriptor, i));
 }
 
+RelFileNode StorageNode(const RelFileNode& node) {
+  RelFileNode known = node;
+  if (node.dbNode == MyDatabaseId && node.spcNode == MyDatabaseTableSpace) {
+    known.spcNode = InvalidOid;
+  }
+  return known;
+}
+
 StorageId StorageOf(Relation relation) {
   EnsureStoreOpen();
   return Remember(relation)->id;
@@ -158,7 +166,7 @@ StorageId StorageForWrite(Relation relation) {
   if (conflict) FlushWriteBuffer();
   WriteTicket ticket = WriteGateEnter(0);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
-  const StorageEntry* entry = FindStorage(relation->rd_node, relation->rd_backend);
+  const StorageEntry* entry = FindStorage(StorageNode(relation->rd_node), relation->rd_backend);
   if (entry == nullptr || entry->column_count < natts || conflict) {
     if (!StorageHasRoom(entry, natts)) RaiseTableFull();
     StorageIdentity identity;
@@ -166,7 +174,7 @@ StorageId StorageForWrite(Relation relation) {
       identity = entry->identity;
     } else {
       identity.id = NextStorageId();
-      identity.node = relation->rd_node;
+      identity.node = StorageNode(relation->rd_node);
       identity.backend = relation->rd_backend;
       identity.persistence = relation->rd_rel->relpersistence;
     }
@@ -187,10 +195,12 @@ StorageId StorageForWrite(Relation relation) {
 void StorageForgetNode(const RelFileNode* node, BackendId backend) {
   // A standby gets the record; in recovery nobody creates relations but redo.
   if (RecoveryInProgress()) return;
-  Drop(*node, backend);
+  Drop(StorageNode(*node), backend);
 }
 
-void StorageTruncate(Relation relation) { Drop(relation->rd_node, relation->rd_backend); }
+void StorageTruncate(Relation relation) {
+  Drop(StorageNode(relation->rd_node), relation->rd_backend);
+}
 
 void StorageForgetDatabase(Oid database) {
   EnsureStoreOpen();
@@ -313,17 +323,55 @@ void StorageRaiseMarkedEnd(Relation relation, uint32 end) {
   }
 }
 
-bool StorageInDatabase(Oid database) {
-  EnsureStoreOpen();
+bool NextStorageOfDatabase(Oid database, uint32_t* at, StorageIdentity* identity) {
   bool found = false;
   LWLockAcquire(StorageTableLock(), LW_SHARED);
-  for (uint32 i = 0; i < StorageEntryLimit() && !found; i++) {
-    const StorageEntry* entry = StorageEntryAt(i);
-    found = entry->state == StorageEntry::kLive && entry->identity.node.dbNode == database &&
-            entry->identity.backend == InvalidBackendId;
+  for (; *at < StorageEntryLimit() && !found; ++*at) {
+    const StorageEntry* entry = StorageEntryAt(*at);
+    *identity = entry->identity;
+    found = entry->state == StorageEntry::kLive && identity->node.dbNode == database &&
+            identity->backend == InvalidBackendId;
   }
   LWLockRelease(StorageTableLock());
   return found;
+}
+
+StorageId StorageRegisterCopy(const RelFileNode& node, BackendId backend, char persistence,
+                              StorageId source) {
+  EnsureStoreOpen();
+  static Column columns[kMaxColumns];
+  StorageIdentity identity{0, StorageNode(node), backend, persistence};
+  WriteTicket ticket = WriteGateEnter(0);
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  const StorageEntry* original = FindStorage(source);
+  if (original == nullptr) RaiseLost(source);
+  uint32 count = CopyColumns(original, columns);
+  uint32 blocks = original->next_block.load();
+  if (!StorageHasRoom(nullptr, count)) RaiseTableFull();
+  identity.id = NextStorageId();
+  bool logged = persistence == RELPERSISTENCE_PERMANENT;
+  START_CRIT_SECTION();
+  Lsn lsn = logged ? LogStorageRegister(identity, columns, count) : 0;
+  ApplyStorageRegister(identity, columns, count, lsn, CurrentDropSequence());
+  if (blocks > 0) {
+    StorageEntry* copy = FindStorage(identity.id);
+    if (logged) lsn = LogStorageBlocks(identity.id, blocks);
+    ApplyStorageBlocks(copy, blocks, lsn);
+    copy->next_block = blocks;
+  }
+  if (logged) ticket.segment.NoteLsn(lsn);
+  END_CRIT_SECTION();
+  LWLockRelease(StorageTableLock());
+  WriteGateLeave(&ticket);
+  return identity.id;
+}
+
+uint32_t StorageLayout(StorageId storage, Column* columns) {
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  const StorageEntry* entry = FindStorage(storage);
+  uint32 count = entry != nullptr ? CopyColumns(entry, columns) : 0;
+  LWLockRelease(StorageTableLock());
+  return count;
 }
 
 }  // namespace omendb

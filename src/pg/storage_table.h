@@ -18,6 +18,10 @@ namespace omendb {
 // The layout of a tuple descriptor, one column for each attribute (dropped ones too).
 void ColumnsOf(TupleDesc descriptor, Column* columns);
 
+// The node under which a storage is known. ALTER DATABASE ... SET TABLESPACE moves the relations in
+// a database's default tablespace without a word to us, so these are known without it (spcNode 0).
+RelFileNode StorageNode(const RelFileNode& node);
+
 // Storage of a relation, 0 if it never had a row. Remembered per session by relfilenode; the caller
 // may ask often.
 StorageId StorageOf(Relation relation);
@@ -56,7 +60,16 @@ void StorageRaiseMarkedEnd(Relation relation, uint32 end);
 // DROP DATABASE: the sweep does not take the absence of a whole directory for a drop.
 void StorageForgetDatabase(Oid database);
 
-// True if some storage belongs to the database (CREATE DATABASE ... TEMPLATE cannot copy it).
-bool StorageInDatabase(Oid database);
+// Storages of a database that copies of it need too, temporary ones left out: the first one whose
+// number in the table is at least *at, which is moved behind it. False: there is none.
+struct StorageIdentity;
+bool NextStorageOfDatabase(Oid database, uint32_t* at, StorageIdentity* identity);
+
+// Registers a storage for a node that has none, as a copy of another one: the same layout, and the
+// same block numbers count as given out. REQUIRES: as for StorageForWrite.
+StorageId StorageRegisterCopy(const RelFileNode& node, BackendId backend, char persistence,
+                              StorageId source);
+// The layout of a storage. `columns` has room for kMaxColumns. Returns how many there are.
+uint32_t StorageLayout(StorageId storage, Column* columns);
 
 }  // namespace omendb

@@ -258,7 +258,7 @@ bool Decode(Slice bytes, FullXid xid, MoveRecord* record) {
 //   format:      uint8
 //   persistence: uint8    pg_class.relpersistence
 //   storage:     varint
-//   tablespace:  varint
+//   tablespace:  varint   0 = the database's default
 //   database:    varint
 //   relfilenode: varint
 //   columns:     varint   how many

@@ -17,6 +17,7 @@ FullXid CompactionOracle::Horizon() const {
 }
 
 Verdict CompactionOracle::Resolve(FullXid xid) const {
+  if (xid == kFrozenXid) return Verdict::kCommitted;
   std::lock_guard<std::mutex> lock(mutex_);
   auto it = known_.find(xid);
   if (it != known_.end()) return it->second;

@@ -24,7 +24,7 @@ std::string StorageMetaKey(StorageId id) {
 //   format:      uint8
 //   persistence: uint8    pg_class.relpersistence
 //   backend:     int32    owner of a temporary relation, else -1
-//   tablespace:  uint32
+//   tablespace:  uint32   0 = the database's default
 //   database:    uint32
 //   relfilenode: uint32
 //   blocks:      uint32

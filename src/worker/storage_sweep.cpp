@@ -6,9 +6,11 @@
 
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
+#include "pg/tablespaces.h"
 
 extern "C" {
 #include "catalog/pg_control.h"
+#include "catalog/pg_tablespace_d.h"
 #include "common/controldata_utils.h"
 #include "common/relpath.h"
 #include "utils/memutils.h"
@@ -24,18 +26,47 @@ bool IsMissing(const char* path) {
   return stat(path, &unused) != 0 && errno == ENOENT;
 }
 
+// The file of the identity in one tablespace. Memory from the caller's context.
+char* PathIn(const StorageIdentity& identity, Oid tablespace) {
+  RelFileNode node = identity.node;
+  node.spcNode = tablespace;
+  return relpathbackend(node, identity.backend, MAIN_FORKNUM);
+}
+
 // A database or tablespace directory that is absent as a whole says nothing about its relations: it
 // may be on a disk that is not mounted.
-bool RelationIsGone(const StorageIdentity& identity) {
-  char* path = relpathbackend(identity.node, identity.backend, MAIN_FORKNUM);
-  bool gone = IsMissing(path);
-  if (gone) {
-    char* slash = strrchr(path, '/');
-    *slash = '\0';
-    gone = !IsMissing(path);
+bool IsGoneFrom(const StorageIdentity& identity, Oid tablespace) {
+  char* path = PathIn(identity, tablespace);
+  if (!IsMissing(path)) return false;
+  *strrchr(path, '/') = '\0';
+  return !IsMissing(path);
+}
+
+// Which tablespace is the database's default is not known here, but only the directory there has a
+// PG_VERSION. One look at all of them may come while a move of the database goes on: the files are
+// in the new place before they leave the old one, so a second look finds what the first missed.
+bool IsGoneFromDefaultTablespace(const StorageIdentity& identity) {
+  bool is_there = true;
+  for (int look = 0; look < 2; look++) {
+    is_there = false;
+    ListCell* cell;
+    foreach (cell, TablespaceOids()) {
+      char* path = PathIn(identity, lfirst_oid(cell));
+      if (!IsMissing(path)) return false;
+      *strrchr(path, '/') = '\0';
+      if (!IsMissing(psprintf("%s/PG_VERSION", path))) is_there = true;
+    }
   }
-  pfree(path);
-  return gone;
+  return is_there;
+}
+
+bool RelationIsGone(const StorageIdentity& identity) {
+  // Mostly the default tablespace is pg_default, and the file is there.
+  Oid tablespace = identity.node.spcNode;
+  Oid likely_tablespace = OidIsValid(tablespace) ? tablespace : DEFAULTTABLESPACE_OID;
+  if (!IsMissing(PathIn(identity, likely_tablespace))) return false;
+  return OidIsValid(tablespace) ? IsGoneFrom(identity, tablespace)
+                                : IsGoneFromDefaultTablespace(identity);
 }
 
 void DropIfStill(const StorageIdentity& identity) {
@@ -53,6 +84,11 @@ void DropIfStill(const StorageIdentity& identity) {
 
 void SweepStorages() {
   static StorageIdentity batch[kBatch];
+  static MemoryContext context = nullptr;
+  if (context == nullptr) {
+    context = AllocSetContextCreate(TopMemoryContext, "omendb sweep", ALLOCSET_SMALL_SIZES);
+  }
+  MemoryContext caller = MemoryContextSwitchTo(context);
   uint32 at = 0;
   uint32 limit;
   do {
@@ -67,7 +103,9 @@ void SweepStorages() {
     for (uint32 i = 0; i < count; i++) {
       if (RelationIsGone(batch[i])) DropIfStill(batch[i]);
     }
+    MemoryContextReset(context);
   } while (at < limit);
+  MemoryContextSwitchTo(caller);
   if (g_shared->drops_pending > 0) WakeStoreWorker();
 }
 

@@ -98,6 +98,7 @@ void DropSnapshot() { MyProc->xmin = InvalidTransactionId; }
 
 // REQUIRES: TakeSnapshot. *commit_lsn: raised to what must be on disk for the verdict to hold.
 Verdict Judge(FullXid full, XLogRecPtr* commit_lsn) {
+  if (full == kFrozenXid) return Verdict::kCommitted;
   auto xid = static_cast<TransactionId>(full);
   if (!TransactionIdIsNormal(xid)) return Verdict::kUnknown;
   // More than half a lap behind: the 32-bit number would be taken for another transaction.
