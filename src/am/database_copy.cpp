@@ -83,21 +83,32 @@ void RemoveDirectories(Oid database) {
   XLogInsert(RM_DBASE_ID, XLOG_DBASE_DROP | XLR_SPECIAL_REL_UPDATE);
 }
 
-struct Creation {
-  Oid source, created;
-};
+Oid g_creating = InvalidOid;  // the database that is to vanish if the session ends now
 
-// As the server does when copying the files fails; on the way out of the session, too.
-void TakeBack(int, Datum argument) {
-  auto* creation = reinterpret_cast<Creation*>(DatumGetPointer(argument));
-  const char* reason = TryForgetDatabase(creation->created);
-  DropDatabaseBuffers(creation->created);
-  ForgetDatabaseSyncRequests(creation->created);
-  RemoveDirectories(creation->created);
+// As the server does when copying the files fails.
+void TakeBack(Oid created) {
+  g_creating = InvalidOid;
+  const char* reason = TryForgetDatabase(created);
+  DropDatabaseBuffers(created);
+  ForgetDatabaseSyncRequests(created);
+  RemoveDirectories(created);
   if (reason == nullptr) return;
   ereport(WARNING, (errmsg("rows of omendb tables of a database that was not created may stay in "
                            "the store"),
                     errdetail("%s", reason)));
+}
+
+// PG_ENSURE_ERROR_CLEANUP would not do: its callback must be the latest when it is taken away, and
+// a session that reads its first row registers others.
+void TakeBackAtExit(int, Datum) {
+  if (OidIsValid(g_creating)) TakeBack(g_creating);
+}
+
+void RegisterOnce() {
+  static bool registered = false;
+  if (registered) return;
+  before_shmem_exit(TakeBackAtExit, 0);
+  registered = true;
 }
 
 // The directory that has a PG_VERSION is the one in the default tablespace.
@@ -112,35 +123,35 @@ Oid DefaultTablespaceOf(Oid database) {
                   errmsg("could not find the directory of database %u", database)));
 }
 
-void Copy(const Creation& creation) {
+void CopyRows(Oid source, Oid created) {
   // What a database of this number left, whose directory was removed by hand.
-  StorageForgetDatabase(creation.created);
-  Oid default_tablespace = DefaultTablespaceOf(creation.created);
+  StorageForgetDatabase(created);
+  Oid default_tablespace = DefaultTablespaceOf(created);
   (void)GetCurrentTransactionId();
   uint32_t at = 0;
-  StorageIdentity source;
-  while (NextStorageOfDatabase(creation.source, &at, &source)) {
+  StorageIdentity storage;
+  while (NextStorageOfDatabase(source, &at, &storage)) {
     CHECK_FOR_INTERRUPTS();
-    RelFileNode node = source.node;
-    node.dbNode = creation.created;
-    if (FileExists(node, default_tablespace)) CopyRelation(source, creation.created);
+    RelFileNode node = storage.node;
+    node.dbNode = created;
+    if (FileExists(node, default_tablespace)) CopyRelation(storage, created);
   }
 }
 
 }  // namespace
 
 void CopyDatabaseRows(Oid source, Oid created) {
-  Creation creation{source, created};
-  StorageIdentity unused;
-  uint32_t at_source = 0, at_created = 0;
-  PG_ENSURE_ERROR_CLEANUP(TakeBack, PointerGetDatum(&creation));
+  RegisterOnce();
+  g_creating = created;
+  PG_TRY();
+  { CopyRows(source, created); }
+  PG_CATCH();
   {
-    if (NextStorageOfDatabase(source, &at_source, &unused) ||
-        NextStorageOfDatabase(created, &at_created, &unused)) {
-      Copy(creation);
-    }
+    if (OidIsValid(g_creating)) TakeBack(created);
+    PG_RE_THROW();
   }
-  PG_END_ENSURE_ERROR_CLEANUP(TakeBack, PointerGetDatum(&creation));
+  PG_END_TRY();
+  g_creating = InvalidOid;
 }
 
 const char* TryForgetDatabase(Oid database) {
