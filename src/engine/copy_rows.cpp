@@ -147,12 +147,15 @@ namespace {
 RowImageBuilder* g_builder = nullptr;
 std::string* g_image = nullptr;
 
+void MakeBuilder() {
+  if (g_builder != nullptr) return;
+  g_image = new std::string;
+  g_builder = new RowImageBuilder;
+}
+
 void StartImage(BlockCopy* copy, uint32_t natts) {
   Guarded([&] {
-    if (g_builder == nullptr) {
-      g_builder = new RowImageBuilder;
-      g_image = new std::string;
-    }
+    MakeBuilder();
     g_builder->Start(Columns(copy->columns, natts), natts);
     return Status::Ok();
   });
@@ -277,17 +280,28 @@ void FinishBlockCopy(BlockCopy* copy) {
 
 namespace {
 
-// The image that holds all there is of the block, seen by everyone; else nullptr.
-const RowImage* WholeImage(const BlockRows& rows, TransactionId oldest_xmin) {
+// Images in the write buffer have the stamp of frozen rows: who made them stands beside.
+Slice Frozen(Slice section) {
+  Guarded([&] {
+    MakeBuilder();
+    g_image->clear();
+    return RestampImage(section, kFrozenStamp, 0, 0, g_image);
+  });
+  return *g_image;
+}
+
+// The image that holds all there is of the block, seen by everyone; empty if there is none.
+Slice WholeImage(const BlockRows& rows, TransactionId oldest_xmin) {
   const RowImage* image = rows.rows[0].image;
-  if (image == nullptr || image->rows() != rows.count) return nullptr;
+  if (image == nullptr || image->rows() != rows.count || image->stamps() != 1) return Slice();
   for (uint32_t i = 0; i < rows.count; i++) {
     const VisibleRow& row = rows.rows[i];
-    if (row.image != image || !row.sole) return nullptr;
+    if (row.image != image || !row.sole) return Slice();
     bool same = i > 0 && row.meta.xid == rows.rows[i - 1].meta.xid;
-    if (!same && !SeenByEveryone(row.meta, StateOf(row.meta, nullptr), oldest_xmin)) return nullptr;
+    if (!same && !SeenByEveryone(row.meta, StateOf(row.meta, nullptr), oldest_xmin)) return Slice();
   }
-  return ImageFitsRecord(image->section()) ? image : nullptr;
+  Slice section = image->all_frozen() ? image->section() : Frozen(image->section());
+  return ImageFitsRecord(section) ? section : Slice();
 }
 
 void CopyHistory(BlockCopy* copy, Columns layout, SlotNo slot, const RowHistory& history) {
@@ -324,8 +338,8 @@ void CopyStorage(Relation from_relation, StorageId from, Relation to_relation, S
       AllocSetContextCreate(context, "omendb block of a copy", ALLOCSET_DEFAULT_SIZES);
   while (NextBlockRows(&walk, SnapshotAny, rows)) {
     StartBlockCopy(&copy, rows->block);
-    if (const RowImage* image = WholeImage(*rows, oldest_xmin)) {
-      WriteImage(&copy, image->section());
+    if (Slice section = WholeImage(*rows, oldest_xmin); !section.empty()) {
+      WriteImage(&copy, section);
       StopHereIfTested();
       continue;
     }
