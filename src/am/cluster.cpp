@@ -3,6 +3,7 @@
 #include "am/callbacks.h"
 #include "engine/copy_rows.h"
 #include "engine/insert_target.h"
+#include "pg/settings.h"
 #include "pg/storage_table.h"
 #include "wal/log.h"
 
@@ -13,8 +14,10 @@ extern "C" {
 #include "access/relscan.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_am_d.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -234,6 +237,14 @@ void RewriteSorted(Rewrite* rewrite, Relation index) {
   g_sort = nullptr;
 }
 
+// The planner takes blocks that were read once for cached. A session caches few of them, and
+// reading a whole block for every row costs far more than a sort.
+bool SortIsCheaper(const Rewrite& rewrite, Relation index) {
+  if (index->rd_rel->relam != BTREE_AM_OID || !enable_sort) return false;
+  uint64 blocks = StorageBlockCount(rewrite.old_storage);
+  return blocks * (BLCKSZ / 1024) > static_cast<uint64>(g_block_cache_size_kb) / 2;
+}
+
 }  // namespace
 
 void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Relation old_index,
@@ -248,7 +259,7 @@ void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Re
   if (rewrite.old_storage != 0) {
     // Snapshots of a standby may be older than any here.
     LogIndexCleanup(old_table, oldest_xmin);
-    if (old_index != nullptr && use_sort) {
+    if (old_index != nullptr && (use_sort || SortIsCheaper(rewrite, old_index))) {
       RewriteSorted(&rewrite, old_index);
     } else if (old_index != nullptr) {
       RewriteInIndexOrder(&rewrite, old_index);
