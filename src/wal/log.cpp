@@ -62,8 +62,15 @@ Lsn LogAndApplyVersion(WriteTicket* ticket, Relation relation, StorageId storage
   char head[kMaxRecordHead];
   BlockMarks marks{};
   if (ChangesWhoIsSeen(meta->kind)) marks = LookUpMarks(relation, block);
-  VersionRecord record{storage,      block, slot, new_block, AnyMarks(marks), HasOwnXid(meta->xid),
-                       *meta, payload};
+  VersionRecord record{storage,
+                       block,
+                       slot,
+                       new_block,
+                       AnyMarks(marks),
+                       relation->rd_node.spcNode,
+                       HasOwnXid(meta->xid),
+                       *meta,
+                       payload};
   size_t head_size = EncodeHead(record, head);
   size_t bound = Segment::BoundForVersion(payload.size());
   Assert(ticket->reserved >= bound);
@@ -88,6 +95,7 @@ Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
   BlockMarks marks[kMaxImagesPerRecord];
   size_t bound = 0;
   record.storage = storage;
+  record.tablespace = relation->rd_node.spcNode;
   record.own_xid = HasOwnXid(xid);
   record.xid = xid;
   record.cid = cid;
@@ -139,6 +147,7 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   BlockMarks new_marks = LookUpMarks(relation, new_block_no);
   record.clears_old_marks = AnyMarks(old_marks);
   record.clears_new_marks = AnyMarks(new_marks);
+  record.tablespace = relation->rd_node.spcNode;
   record.own_xid = HasOwnXid(new_meta->xid);
   record.old_meta = *old_meta;
   record.new_meta = *new_meta;

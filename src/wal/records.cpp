@@ -55,6 +55,7 @@ struct Reader {
     ok = ok && storage != 0;
     return storage;
   }
+  uint32_t Oid() { return static_cast<uint32_t>(Varint(~uint32_t{0})); }
   BlockNo Block() { return static_cast<BlockNo>(Varint(kMaxBlocks - 1)); }
   CommandNo Cid() { return static_cast<CommandNo>(Varint(~uint32_t{0})); }
 };
@@ -106,6 +107,7 @@ bool MayClearMarks(Slice bytes) {
 //   block:         varint
 //   cid:           varint
 //   xid:           uint64   only if flags bit 1
+//   tablespace:    varint   only if flags bit 2
 //   payload:       rest
 size_t EncodeHead(const VersionRecord& record, char* to) {
   Writer writer{to};
@@ -118,6 +120,7 @@ size_t EncodeHead(const VersionRecord& record, char* to) {
   writer.Varint(record.block);
   writer.Varint(record.meta.cid);
   if (record.own_xid) writer.Fixed64(record.meta.xid);
+  if (record.clears_marks) writer.Varint(record.tablespace);
   return writer.at - to;
 }
 
@@ -136,6 +139,7 @@ bool Decode(Slice bytes, FullXid xid, VersionRecord* record) {
   record->block = reader.Block();
   record->meta.cid = reader.Cid();
   record->meta.xid = record->own_xid ? reader.Fixed64() : xid;
+  record->tablespace = record->clears_marks ? reader.Oid() : 0;
   record->payload = reader.rest;
   return reader.ok && PayloadFits(record->meta.kind, record->payload.size());
 }
@@ -147,6 +151,7 @@ bool Decode(Slice bytes, FullXid xid, VersionRecord* record) {
 //   storage: varint
 //   cid:     varint
 //   xid:     uint64   only if flags bit 1
+//   tablespace: varint   only if flags bit 2
 //   count times: block: varint; flags: uint8, bit 0: first change ever to the block, bit 2: clears
 //                its marks in the visibility map; size: varint, of the section in units of 8 bytes
 //   sections, one behind the other
@@ -158,6 +163,7 @@ size_t EncodeHead(const ImagesRecord& record, char* to) {
   writer.Varint(record.storage);
   writer.Varint(record.cid);
   if (record.own_xid) writer.Fixed64(record.xid);
+  if (AnyClears(record)) writer.Varint(record.tablespace);
   for (uint32_t i = 0; i < record.count; i++) {
     writer.Varint(record.images[i].block);
     writer.Byte(FlagsOf(record.images[i].new_block, false, record.images[i].clears_marks));
@@ -169,23 +175,25 @@ size_t EncodeHead(const ImagesRecord& record, char* to) {
 bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
   Reader reader{bytes};
   reader.Format();
-  record->own_xid = reader.Flags(kFlagOwnXid | kFlagClearsMarks) & kFlagOwnXid;
+  const uint8_t flags = reader.Flags(kFlagOwnXid | kFlagClearsMarks);
+  record->own_xid = flags & kFlagOwnXid;
   record->count = reader.Byte();
   record->storage = reader.Storage();
   record->cid = reader.Cid();
   record->xid = record->own_xid ? reader.Fixed64() : xid;
+  record->tablespace = flags & kFlagClearsMarks ? reader.Oid() : 0;
   if (!reader.ok || record->count == 0 || record->count > kMaxImagesPerRecord) return false;
 
   size_t sizes[kMaxImagesPerRecord];
   for (uint32_t i = 0; i < record->count; i++) {
     record->images[i].block = reader.Block();
-    uint8_t flags = reader.Flags(kFlagNewBlock | kFlagClearsMarks);
-    record->images[i].new_block = flags & kFlagNewBlock;
-    record->images[i].clears_marks = flags & kFlagClearsMarks;
+    const uint8_t of_image = reader.Flags(kFlagNewBlock | kFlagClearsMarks);
+    record->images[i].new_block = of_image & kFlagNewBlock;
+    record->images[i].clears_marks = of_image & kFlagClearsMarks;
     sizes[i] = reader.Varint(bytes.size() / 8) * 8;
     if (sizes[i] == 0) return false;
   }
-  if (!reader.ok) return false;
+  if (!reader.ok || AnyClears(*record) != ((flags & kFlagClearsMarks) != 0)) return false;
   for (uint32_t i = 0; i < record->count; i++) {
     if (sizes[i] > reader.rest.size()) return false;
     record->images[i].section = reader.rest.substr(0, sizes[i]);
@@ -209,6 +217,7 @@ bool Decode(Slice bytes, FullXid xid, ImagesRecord* record) {
 //   old cid:   varint
 //   new cid:   varint
 //   xid:       uint64   only if flags bit 1
+//   tablespace: varint  only if flags bits 2 or 3
 //   row:       rest
 size_t EncodeHead(const MoveRecord& record, char* to) {
   Writer writer{to};
@@ -226,6 +235,7 @@ size_t EncodeHead(const MoveRecord& record, char* to) {
   writer.Varint(record.old_meta.cid);
   writer.Varint(record.new_meta.cid);
   if (record.own_xid) writer.Fixed64(record.new_meta.xid);
+  if (record.clears_old_marks || record.clears_new_marks) writer.Varint(record.tablespace);
   return writer.at - to;
 }
 
@@ -250,6 +260,8 @@ bool Decode(Slice bytes, FullXid xid, MoveRecord* record) {
   record->old_meta.cid = reader.Cid();
   record->new_meta.cid = reader.Cid();
   record->old_meta.xid = record->new_meta.xid = record->own_xid ? reader.Fixed64() : xid;
+  const bool clears = record->clears_old_marks || record->clears_new_marks;
+  record->tablespace = clears ? reader.Oid() : 0;
   record->row = reader.rest;
   return reader.ok && CarriesRow(record->new_meta.kind) && !record->row.empty();
 }
@@ -276,14 +288,13 @@ size_t EncodeHead(const StorageRegisterRecord& record, char* to) {
 }
 
 bool Decode(Slice bytes, StorageRegisterRecord* record) {
-  constexpr uint64_t kMaxOid = ~uint32_t{0};
   Reader reader{bytes};
   reader.Format();
   record->persistence = reader.Byte();
   record->storage = reader.Storage();
-  record->tablespace = static_cast<uint32_t>(reader.Varint(kMaxOid));
-  record->database = static_cast<uint32_t>(reader.Varint(kMaxOid));
-  record->relation = static_cast<uint32_t>(reader.Varint(kMaxOid));
+  record->tablespace = reader.Oid();
+  record->database = reader.Oid();
+  record->relation = reader.Oid();
   record->column_count = static_cast<uint32_t>(reader.Varint(kMaxColumns));
   record->columns = reader.rest.data();
   return reader.ok && reader.rest.size() == record->column_count * sizeof(Column);
@@ -345,9 +356,9 @@ size_t EncodeHead(const HorizonRecord& record, char* to) {
 bool Decode(Slice bytes, HorizonRecord* record) {
   Reader reader{bytes};
   reader.Format();
-  record->tablespace = static_cast<uint32_t>(reader.Varint(~uint32_t{0}));
-  record->database = static_cast<uint32_t>(reader.Varint(~uint32_t{0}));
-  record->relation = static_cast<uint32_t>(reader.Varint(~uint32_t{0}));
+  record->tablespace = reader.Oid();
+  record->database = reader.Oid();
+  record->relation = reader.Oid();
   record->oldest_xid = reader.Fixed64();
   return reader.ok && reader.rest.empty();
 }

@@ -37,8 +37,9 @@ struct VersionRecord {
   BlockNo block;
   SlotNo slot;
   bool new_block;
-  bool clears_marks;  // of the block in the visibility map
-  bool own_xid;       // meta.xid differs from the record's transaction id
+  bool clears_marks;    // of the block in the visibility map ...
+  uint32_t tablespace;  // ... which is in this tablespace: a storage may be known without its own
+  bool own_xid;         // meta.xid differs from the record's transaction id
   VersionMeta meta;
   Slice payload;  // behind the head
 };
@@ -52,6 +53,7 @@ struct ImagesRecord {
     Slice section;
   };
   StorageId storage;
+  uint32_t tablespace;  // if any image clears marks
   bool own_xid;
   FullXid xid;
   CommandNo cid;
@@ -66,6 +68,7 @@ struct MoveRecord {
   SlotNo old_slot, new_slot;
   bool is_new_block;
   bool clears_old_marks, clears_new_marks;
+  uint32_t tablespace;  // if marks are cleared
   bool own_xid;
   VersionMeta old_meta, new_meta;
   Slice row;  // behind the head

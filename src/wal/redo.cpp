@@ -204,11 +204,13 @@ void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
   BlockNo blocks[kMaxImagesPerRecord];
   uint32_t count = 0;
   StorageId storage = 0;
+  uint32_t tablespace = 0;
   switch (static_cast<RecordType>(XLogRecGetInfo(record) & ~XLR_INFO_MASK)) {
     case RecordType::kVersion: {
       VersionRecord change;
       if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
       storage = change.storage;
+      tablespace = change.tablespace;
       if (change.clears_marks) blocks[count++] = change.block;
       break;
     }
@@ -216,6 +218,7 @@ void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
       ImagesRecord change;
       if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
       storage = change.storage;
+      tablespace = change.tablespace;
       for (uint32_t i = 0; i < change.count; i++) {
         if (change.images[i].clears_marks) blocks[count++] = change.images[i].block;
       }
@@ -225,6 +228,7 @@ void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
       MoveRecord change;
       if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
       storage = change.storage;
+      tablespace = change.tablespace;
       if (change.clears_old_marks) blocks[count++] = change.old_block;
       if (change.clears_new_marks) blocks[count++] = change.new_block;
       break;
@@ -234,6 +238,7 @@ void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
   }
   RelFileNode node;
   if (!NodeOf(storage, &node)) return;
+  node.spcNode = tablespace;
   for (uint32_t i = 0; i < count; i++) ClearMarksInRecovery(node, blocks[i]);
 }
 

@@ -55,7 +55,7 @@ bool PointsInside(const StorageRegisterRecord& r, Slice bytes) {
 }
 bool PointsInside(const StorageBlocksRecord& r, Slice) { return r.blocks <= kMaxBlocks; }
 bool PointsInside(const StorageDropRecord& r, Slice) { return r.storage != 0; }
-bool PointsInside(const IndexCleanupRecord&, Slice) { return true; }
+bool PointsInside(const HorizonRecord&, Slice) { return true; }
 
 template <typename Record>
 bool Accepts(const std::string& bytes) {
@@ -85,8 +85,17 @@ Sample MakeSample(const std::string& name, const Record& record, const std::stri
 }
 
 VersionRecord Version(VersionKind kind, bool own_xid) {
-  return {300,    kMaxBlocks - 1, 255, true, own_xid, {own_xid ? kOwnXid : kXid, 0, 70000, kind, 0},
-          Slice()};
+  // Half of the records have all that is optional.
+  VersionRecord record{};
+  record.storage = 300;
+  record.block = kMaxBlocks - 1;
+  record.slot = 255;
+  record.new_block = true;
+  record.clears_marks = own_xid;
+  record.tablespace = own_xid ? 1663 : 0;
+  record.own_xid = own_xid;
+  record.meta = {own_xid ? kOwnXid : kXid, 0, 70000, kind, 0};
+  return record;
 }
 
 MoveRecord Move(bool own_xid) {
@@ -97,6 +106,8 @@ MoveRecord Move(bool own_xid) {
   record.old_slot = 3;
   record.new_slot = 200;
   record.is_new_block = true;
+  record.clears_new_marks = own_xid;
+  record.tablespace = own_xid ? ~uint32_t{0} : 0;
   record.own_xid = own_xid;
   FullXid xid = own_xid ? kOwnXid : kXid;
   record.old_meta = {xid, 0, 1, VersionKind::kMove, kVersionKeyUpdated};
@@ -107,13 +118,15 @@ MoveRecord Move(bool own_xid) {
 ImagesRecord Images(uint32_t count, bool own_xid, const std::string& body) {
   ImagesRecord record{};
   record.storage = 7;
+  record.tablespace = own_xid ? 1663 : 0;
   record.own_xid = own_xid;
   record.xid = own_xid ? kOwnXid : kXid;
   record.cid = 9;
   record.count = count;
   size_t at = 0;
   for (uint32_t i = 0; i < count; i++) {
-    record.images[i] = {1000 * i, i % 2 == 0, Slice(body).substr(at, 8 * (i + 1))};
+    bool clears_marks = own_xid && i % 3 == 0;
+    record.images[i] = {1000 * i, i % 2 == 0, clears_marks, Slice(body).substr(at, 8 * (i + 1))};
     at += 8 * (i + 1);
   }
   return record;
@@ -158,7 +171,7 @@ std::vector<Sample> Samples() {
   }
   samples.push_back(MakeSample("blocks", StorageBlocksRecord{~StorageId{0}, kMaxBlocks}, ""));
   samples.push_back(MakeSample("drop", StorageDropRecord{1u << 20}, ""));
-  samples.push_back(MakeSample("index cleanup", IndexCleanupRecord{1663, 5, 16384, kXid}, ""));
+  samples.push_back(MakeSample("index cleanup", HorizonRecord{1663, 5, 16384, kXid}, ""));
   return samples;
 }
 
@@ -173,6 +186,9 @@ TEST(WalRecords, WhatIsWrittenIsReadAgain) {
     EXPECT_EQ(out.slot, in.slot);
     EXPECT_EQ(out.new_block, in.new_block);
     EXPECT_EQ(out.own_xid, own_xid);
+    EXPECT_EQ(out.clears_marks, in.clears_marks);
+    EXPECT_EQ(out.tablespace, in.tablespace);
+    EXPECT_EQ(MayClearMarks(bytes), in.clears_marks);
     EXPECT_EQ(out.meta.xid, in.meta.xid);
     EXPECT_EQ(out.meta.cid, in.meta.cid);
     EXPECT_EQ(out.meta.kind, in.meta.kind);
@@ -188,6 +204,10 @@ TEST(WalRecords, WhatIsWrittenIsReadAgain) {
     EXPECT_EQ(moved.old_slot, move.old_slot);
     EXPECT_EQ(moved.new_slot, move.new_slot);
     EXPECT_EQ(moved.is_new_block, move.is_new_block);
+    EXPECT_EQ(moved.clears_old_marks, move.clears_old_marks);
+    EXPECT_EQ(moved.clears_new_marks, move.clears_new_marks);
+    EXPECT_EQ(moved.tablespace, move.tablespace);
+    EXPECT_EQ(MayClearMarks(bytes), move.clears_new_marks);
     EXPECT_EQ(moved.old_meta.xid, move.old_meta.xid);
     EXPECT_EQ(moved.old_meta.kind, VersionKind::kMove);
     EXPECT_EQ(moved.old_meta.flags, move.old_meta.flags);
@@ -203,11 +223,14 @@ TEST(WalRecords, WhatIsWrittenIsReadAgain) {
     ASSERT_TRUE(Decode(bytes, kXid, &read));
     EXPECT_EQ(read.storage, images.storage);
     EXPECT_EQ(read.xid, images.xid);
+    EXPECT_EQ(read.tablespace, images.tablespace);
+    EXPECT_EQ(MayClearMarks(bytes), own_xid);
     EXPECT_EQ(read.cid, images.cid);
     ASSERT_EQ(read.count, images.count);
     for (uint32_t i = 0; i < read.count; i++) {
       EXPECT_EQ(read.images[i].block, images.images[i].block);
       EXPECT_EQ(read.images[i].new_block, images.images[i].new_block);
+      EXPECT_EQ(read.images[i].clears_marks, images.images[i].clears_marks);
       EXPECT_EQ(read.images[i].section, images.images[i].section);
     }
   }
@@ -229,8 +252,8 @@ TEST(WalRecords, WhatIsWrittenIsReadAgain) {
   StorageDropRecord drop;
   ASSERT_TRUE(Decode(Head(StorageDropRecord{6}), &drop));
   EXPECT_EQ(drop.storage, 6u);
-  IndexCleanupRecord cleanup;
-  ASSERT_TRUE(Decode(Head(IndexCleanupRecord{1, 2, 3, kXid}), &cleanup));
+  HorizonRecord cleanup;
+  ASSERT_TRUE(Decode(Head(HorizonRecord{1, 2, 3, kXid}), &cleanup));
   EXPECT_EQ(cleanup.tablespace, 1u);
   EXPECT_EQ(cleanup.database, 2u);
   EXPECT_EQ(cleanup.relation, 3u);
@@ -283,7 +306,7 @@ TEST(WalRecords, UnknownFlagsAndKindsAreRefused) {
   for (int value = 0; value < 256; value++) {
     std::string bytes = version;
     bytes[1] = static_cast<char>(value);
-    if ((value & ~3) != 0) {
+    if ((value & ~7) != 0) {  // three flags are known
       EXPECT_FALSE(Accepts<VersionRecord>(bytes)) << "flags " << value;
     }
     bytes = version;
@@ -346,9 +369,11 @@ TEST(WalRecords, HeadsFitTheRoomThatWritersHave) {
   ImagesRecord images = Images(kMaxImagesPerRecord, true, body);
   images.storage = ~StorageId{0};
   images.cid = ~CommandNo{0};
+  images.tablespace = ~uint32_t{0};
   std::string large(1 << 20, 'x');
   for (ImagesRecord::Image& image : images.images) {
     image.block = kMaxBlocks - 1;
+    image.clears_marks = true;
     image.section = large;
   }
   std::string room(kMaxRecordHead + 64, '#');
