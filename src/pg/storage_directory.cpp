@@ -232,7 +232,10 @@ void ApplyStorageBlocks(StorageEntry* entry, uint32 blocks, Lsn lsn) {
 }
 
 void ApplyStorageDrop(StorageEntry* entry, Lsn lsn, uint64 sequence) {
-  if (entry->state == StorageEntry::kDropped) return;
+  if (entry->state == StorageEntry::kDropped) {
+    if (entry->drop_sequence == kDropAfterRecovery) entry->drop_sequence = sequence;
+    return;
+  }
   Unlink(NodeBucket(entry->identity.node, entry->identity.backend), &StorageEntry::next_by_node,
          entry);
   entry->state = StorageEntry::kDropped;
@@ -258,6 +261,14 @@ void RemoveStorageEntry(StorageEntry* entry) {
   g_directory->version++;
 }
 
+void SettleDropsAfterRecovery(uint64 sequence) {
+  if (g_shared->drops_pending == 0) return;
+  for (uint32 i = 0; i < g_directory->limit; i++) {
+    StorageEntry* entry = &g_entries[i];
+    if (entry->state == StorageEntry::kDropped) ApplyStorageDrop(entry, 0, sequence);
+  }
+}
+
 uint64 CurrentDropSequence() {
   int active = g_shared->active;
   if (active < 0) return g_shared->next_sequence - 1;
@@ -269,7 +280,7 @@ uint64 CurrentDropSequence() {
 bool LoadStorage(const StorageIdentity& identity, const Column* columns, uint32 column_count,
                  uint32 blocks) {
   if (!StorageHasRoom(FindStorage(identity.id), column_count)) return false;
-  ApplyStorageRegister(identity, columns, column_count, 0, 0);
+  ApplyStorageRegister(identity, columns, column_count, 0, kDropAfterRecovery);
   StorageEntry* entry = FindStorage(identity.id);
   entry->logged_blocks = std::max(entry->logged_blocks, blocks);
   entry->next_block = entry->logged_blocks;

@@ -25,6 +25,8 @@ struct StorageIdentity {
 };
 
 inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
+// Instead of a segment's sequence: only the end of recovery tells that no more rows can come.
+inline constexpr uint64 kDropAfterRecovery = ~uint64{0};
 
 struct StorageEntry {
   enum State : uint8_t { kFree, kLive, kDropped };
@@ -69,6 +71,8 @@ void ApplyStorageRegister(const StorageIdentity& identity, const Column* columns
 void ApplyStorageBlocks(StorageEntry* entry, uint32 blocks, Lsn lsn);
 void ApplyStorageDrop(StorageEntry* entry, Lsn lsn, uint64 sequence);
 void RemoveStorageEntry(StorageEntry* entry);
+// Recovery is over and what it replayed is in the store.
+void SettleDropsAfterRecovery(uint64 sequence);
 void RaiseNextStorageId(StorageId at_least);
 
 // Changes whenever a lookup by node may have a new answer.
@@ -78,7 +82,9 @@ uint64 StorageDirectoryVersion();
 // REQUIRES: FreezeLock (any mode), or being the startup process.
 uint64 CurrentDropSequence();
 
-// Registers, for the store worker, a storage that the store knows. False: no room.
+// Registers, for the store worker, a storage that the store knows. False: no room. Of two with the
+// same node, the store has seen the drop of the older one only in part: redo may still meet its rows.
+// It is dropped with kDropAfterRecovery.
 bool LoadStorage(const StorageIdentity& identity, const Column* columns, uint32 column_count,
                  uint32 blocks);
 

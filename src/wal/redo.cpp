@@ -28,14 +28,15 @@ namespace {
   pg_unreachable();
 }
 
-[[noreturn]] void RaiseUnknownStorage(XLogReaderState* record, StorageId storage) {
-  ereport(FATAL,
+void ReportUnknownStorage(XLogReaderState* record, StorageId storage, int elevel,
+                          const char* hint) {
+  ereport(elevel,
           (errcode(ERRCODE_DATA_CORRUPTED),
            errmsg("WAL record at %X/%X refers to unknown omendb storage %llu",
                   LSN_FORMAT_ARGS(record->ReadRecPtr), static_cast<unsigned long long>(storage)),
            errdetail("The store is durable up to %X/%X.",
-                     LSN_FORMAT_ARGS(g_shared->durable_lsn.load()))));
-  pg_unreachable();
+                     LSN_FORMAT_ARGS(g_shared->durable_lsn.load())),
+           hint != nullptr ? errhint("%s", hint) : 0));
 }
 
 // The record's transaction id with its epoch: it is not ahead of the next one to be given out.
@@ -48,18 +49,31 @@ FullXid FullXidOf(XLogReaderState* record) {
   return (static_cast<FullXid>(epoch) << 32) | xid;
 }
 
-void RequireStorage(XLogReaderState* record, StorageId storage) {
+// False: the storage is gone and the record is to be skipped. The store knew it once if its number
+// was given out, and forgets a storage only after its drop: stopping here would stop the server for
+// ever for rows that nobody can read. A number never given out means that WAL is missing.
+bool RequireStorage(XLogReaderState* record, StorageId storage) {
   LWLockAcquire(StorageTableLock(), LW_SHARED);
   bool known = FindStorage(storage) != nullptr;
+  bool given_out = storage < NextStorageId();
   LWLockRelease(StorageTableLock());
-  if (!known) RaiseUnknownStorage(record, storage);
+  if (known) return true;
+  if (!given_out) ReportUnknownStorage(record, storage, FATAL, nullptr);
+  static StorageId reported = 0;
+  if (reported != storage) {
+    ReportUnknownStorage(record, storage, WARNING,
+                         "Its rows are skipped. This is harmless if its table was dropped or "
+                         "truncated.");
+  }
+  reported = storage;
+  return false;
 }
 
 void RedoVersion(XLogReaderState* record, Slice bytes) {
   VersionRecord change;
   if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
   if (change.meta.xid == 0) RaiseDamaged(record);
-  RequireStorage(record, change.storage);
+  if (!RequireStorage(record, change.storage)) return;
   change.meta.lsn = record->EndRecPtr;
   Segment segment = ReserveInRecovery(Segment::BoundForVersion(change.payload.size()));
   segment.ApplyVersion(change.storage, change.block, change.slot, change.meta, change.payload,
@@ -71,7 +85,7 @@ void RedoImages(XLogReaderState* record, Slice bytes) {
   ImagesRecord change;
   if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
   if (change.xid == 0) RaiseDamaged(record);
-  RequireStorage(record, change.storage);
+  if (!RequireStorage(record, change.storage)) return;
   size_t bound = 0;
   for (uint32_t i = 0; i < change.count; i++) {
     bound += Segment::BoundForImage(change.images[i].section.size());
@@ -89,7 +103,7 @@ void RedoMove(XLogReaderState* record, Slice bytes) {
   MoveRecord change;
   if (!Decode(bytes, FullXidOf(record), &change)) RaiseDamaged(record);
   if (change.new_meta.xid == 0) RaiseDamaged(record);
-  RequireStorage(record, change.storage);
+  if (!RequireStorage(record, change.storage)) return;
   change.old_meta.lsn = change.new_meta.lsn = record->EndRecPtr;
   char target[kMovePayloadSize];
   EncodeMovePayload(change.new_block, change.new_slot, target);
@@ -143,13 +157,15 @@ void RedoStorageRegister(XLogReaderState* record, Slice bytes) {
 void RedoStorageBlocks(XLogReaderState* record, Slice bytes) {
   StorageBlocksRecord change;
   if (!Decode(bytes, &change)) RaiseDamaged(record);
-  RequireStorage(record, change.storage);
+  if (!RequireStorage(record, change.storage)) return;
   Segment segment = ReserveInRecovery(0);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
-  StorageEntry* entry = FindStorage(change.storage);
-  ApplyStorageBlocks(entry, change.blocks, record->EndRecPtr);
-  // Which of them were given out is not known here: all may have been.
-  entry->next_block = std::max(entry->next_block.load(), entry->logged_blocks);
+  // A sweep may have been faster.
+  if (StorageEntry* entry = FindStorage(change.storage)) {
+    ApplyStorageBlocks(entry, change.blocks, record->EndRecPtr);
+    // Which of them were given out is not known here: all may have been.
+    entry->next_block = std::max(entry->next_block.load(), entry->logged_blocks);
+  }
   LWLockRelease(StorageTableLock());
   segment.NoteLsn(record->EndRecPtr);
 }
@@ -279,6 +295,7 @@ void RedoRecord(XLogReaderState* record) {
 void RedoStart() {
   LoadFailurePoint();
   WaitForStoreInRecovery(false);
+  FailurePoint("redo_start");
 }
 
 void RedoEnd() { FlushInRecovery("cleanup_flush"); }

@@ -16,6 +16,7 @@
 
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
+#include "pg/storage_directory.h"
 #include "pg/write_buffer.h"
 #include "worker/storage_sweep.h"
 #include "worker/verdicts.h"
@@ -108,12 +109,21 @@ void LetCheckpointsGo() {
   MyProc->lxid = InvalidLocalTransactionId;
 }
 
+void SettleDrops() {
+  LWLockAcquire(FreezeLock(), LW_SHARED);
+  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+  SettleDropsAfterRecovery(CurrentDropSequence());
+  LWLockRelease(StorageTableLock());
+  LWLockRelease(FreezeLock());
+}
+
 void Arm() {
   HoldCheckpoints();
   if (!ArmWriteBuffer()) {
     LetCheckpointsGo();
     return;
   }
+  SettleDrops();
   g_guard.armed = true;
   g_guard.flushed_redo = InvalidXLogRecPtr;
   g_guard.pending_redo = InvalidXLogRecPtr;

@@ -6,6 +6,10 @@
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
 
+extern "C" {
+#include "catalog/pg_class.h"
+}
+
 namespace omendb {
 namespace {
 
@@ -67,14 +71,19 @@ Status SegmentFlush::Collect() {
     const StorageEntry* entry = StorageEntryAt(i);
     bool dropped = entry->state == StorageEntry::kDropped;
     if (entry->state == StorageEntry::kFree || entry->persisted == entry->changes) continue;
-    // Until then the buffer may hold rows of it, and redo must find it after a crash.
-    if (dropped && entry->drop_sequence > sequence_) continue;
+    // Segments behind this one may hold rows of it. Redo skips the record that registered it once
+    // this flush is durable, so it must find the storage in meta: there it stays as if it were
+    // live, and what happened to it counts as not persisted. What is not logged redo never asks
+    // for.
+    bool dropped_later = dropped && entry->drop_sequence > sequence_;
+    if (dropped_later && entry->identity.persistence != RELPERSISTENCE_PERMANENT) continue;
     wal_needed_ = std::max(wal_needed_, entry->lsn);
-    if (dropped) {
+    if (dropped && !dropped_later) {
       dropped_.push_back(entry->identity.id);
       continue;
     }
-    ChangedStorage changed{{entry->identity, entry->logged_blocks, {}}, entry->changes};
+    ChangedStorage changed{{entry->identity, entry->logged_blocks, {}},
+                           dropped_later ? entry->persisted : entry->changes};
     changed.meta.columns.assign(columns, columns + CopyColumns(entry, columns));
     storages_.push_back(std::move(changed));
   }
