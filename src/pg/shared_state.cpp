@@ -1,5 +1,6 @@
 #include "pg/shared_state.h"
 
+#include "pg/restored_backup.h"
 #include "pg/storage_directory.h"
 
 extern "C" {
@@ -51,11 +52,6 @@ size_t StateSize() {
   return size;
 }
 
-bool IsRestoredBackup() {
-  struct stat unused;
-  return stat("backup_label", &unused) == 0 || stat(kRestoredMarker, &unused) == 0;
-}
-
 // Each makes the server go through recovery, at whose end unlogged relations are empty.
 bool RecoveryIsAskedFor() {
   struct stat unused;
@@ -64,7 +60,7 @@ bool RecoveryIsAskedFor() {
 
 // Unlogged rows survive nothing but a clean shutdown of this very cluster.
 bool LastShutdownWasClean() {
-  if (IsRestoredBackup() || RecoveryIsAskedFor()) return false;
+  if (RecoveryIsAskedFor()) return false;
   bool crc_ok = false;
   ControlFileData* control = get_controlfile(DataDir, &crc_ok);
   bool clean = crc_ok && (control->state == DB_SHUTDOWNED);
@@ -106,8 +102,8 @@ void StartSharedMemory() {
     state->active = 0;
     state->live = 1;  // one segment, index 0
     state->list_epoch = 1;
-    state->from_backup = IsRestoredBackup();
-    state->was_clean = LastShutdownWasClean();
+    state->from_backup = NoteRestoredBackup(&state->restored_redo);
+    state->was_clean = !state->from_backup && LastShutdownWasClean();
     ConditionVariableInit(&state->buffer_space);
     ConditionVariableInit(&state->store_changed);
   }

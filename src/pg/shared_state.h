@@ -67,6 +67,10 @@ struct SharedState {
   std::atomic<uint64_t> durable_lsn;  // store worker
   std::atomic<uint64_t> flushed_sequence;  // store worker: all segments up to it are in the store
 
+  // Of the last checkpoint: once the segments up to the sequence are in the store, so is everything
+  // up to the LSN. Guard; startup process in recovery. See DurableOnceFlushed.
+  std::atomic<uint64_t> checkpoint_sequence, checkpoint_redo;
+
   SegmentSlot segments[kSegmentCount];
   std::atomic<int> active;  // index, -1 = none; under the freeze lock, exclusive
   uint64_t next_sequence;   // under the freeze lock, exclusive
@@ -76,7 +80,9 @@ struct SharedState {
   std::atomic<bool> closed;         // guard; under the freeze lock, exclusive
   std::atomic<bool> store_exiting;  // store worker; under the freeze lock, exclusive
   bool was_clean;                   // the last shutdown left nothing to recover; postmaster
-  bool from_backup;                 // this is a copy that was not opened yet; postmaster
+  // This is a copy whose store was not opened yet: set by the postmaster, cleared by the store worker.
+  std::atomic<bool> from_backup;
+  XLogRecPtr restored_redo;  // where recovery of that copy begins
 
   std::atomic<StoreState> store_state;  // store worker
   std::atomic<bool> storages_loaded;    // store worker: the storage table is complete
@@ -106,9 +112,6 @@ struct SharedState {
 };
 
 extern SharedState* g_shared;
-
-// Left in the data directory of a restored backup until its store was opened.
-inline constexpr char kRestoredMarker[] = "omendb.restored";
 
 // In the order in which they are taken.
 LWLock* FreezeQueueLock();

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "postmaster/startup.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
@@ -136,6 +137,26 @@ void FlushWriteBuffer() {
   ConditionVariableCancelSleep();
 }
 
+void NoteCheckpointRedo(XLogRecPtr lsn, uint64_t sequence) {
+  // A redo pointer may stand behind a page header that nobody wrote yet.
+  XLogRecPtr flush = lsn;
+  uint64 offset = lsn % XLOG_BLCKSZ;
+  if (offset == SizeOfXLogShortPHD || offset == SizeOfXLogLongPHD) flush -= offset;
+  XLogFlush(flush);
+  g_shared->checkpoint_sequence = ~uint64_t{0};
+  g_shared->checkpoint_redo = lsn;
+  g_shared->checkpoint_sequence = sequence;
+}
+
+XLogRecPtr DurableOnceFlushed(uint64_t sequence) {
+  for (;;) {
+    uint64_t before = g_shared->checkpoint_sequence;
+    if (before > sequence) return 0;
+    XLogRecPtr lsn = g_shared->checkpoint_redo;
+    if (g_shared->checkpoint_sequence == before) return lsn;
+  }
+}
+
 bool ArmWriteBuffer() {
   LockOutWriters();
   bool armed = !g_shared->store_exiting;
@@ -199,6 +220,18 @@ void FlushInRecovery(const char* failure_point) {
   FreezeInRecovery(0, &wait_for);
   WaitForSequence(wait_for);
   FailurePoint(failure_point);
+}
+
+void FlushForRestartpoint(XLogRecPtr lsn) {
+  FlushInRecovery("redo_flush");
+  if (g_shared->store_state != StoreState::kOpen || g_shared->durable_lsn >= lsn) return;
+  NoteCheckpointRedo(lsn, g_shared->flushed_sequence);
+  // A store that takes no writes has lost nothing, and the rest of the server can go on.
+  for (int round = 0; g_shared->durable_lsn < lsn && g_shared->write_failure == 0; round++) {
+    WakeStoreWorker();
+    AskForWorkers(round);
+    WaitInRecovery(Wait::kFlush);
+  }
 }
 
 void WaitForStoreInRecovery(bool fatal_if_failed) {

@@ -28,6 +28,13 @@ void FlushWriteBuffer();
 // One step of such a wait, on the condition variable that flushes signal.
 void SleepUntilFlushed();
 
+// Whoever flushes for a checkpoint: all that ends at or before `lsn` is in the segments up to
+// `sequence`. Has the WAL up to there on disk first: a store must not be ahead of it.
+void NoteCheckpointRedo(XLogRecPtr lsn, uint64_t sequence);
+// Store worker: up to where the store is complete, as far as checkpoints told, once the segments up
+// to `sequence` are in it.
+XLogRecPtr DurableOnceFlushed(uint64_t sequence);
+
 // Under the exclusive freeze lock. Arming fails if the store worker is about to exit.
 bool ArmWriteBuffer();
 // Closes the buffer if it is empty; false if it is not.
@@ -38,6 +45,8 @@ bool WriteBufferIsEmpty();  // a snapshot; exact under the freeze lock, exclusiv
 Segment ReserveInRecovery(size_t bytes);
 // For the startup process: brings everything applied so far into the store.
 void FlushInRecovery(const char* failure_point);
+// As above, before a checkpoint record at `lsn` is replayed.
+void FlushForRestartpoint(XLogRecPtr lsn);
 // For the startup process: waits until the store is open; FATAL if it cannot be opened.
 void WaitForStoreInRecovery(bool fatal_if_failed);
 

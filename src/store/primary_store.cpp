@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/pure.h"
 #include "key/block_key.h"
 #include "store/block_merge.h"
 #include "store/damaged_block.h"
@@ -26,7 +27,6 @@
 #include "store/rocksdb_status.h"
 #include "store/signal_mask.h"
 #include "store/store_state.h"
-#include "base/pure.h"
 
 namespace omendb {
 namespace {
@@ -154,6 +154,13 @@ void VisitDirectory(const std::string& path, Visit visit) {
   closedir(directory);
 }
 
+std::string DescribeState(const StoreState& state) {
+  char lsn[32];
+  snprintf(lsn, sizeof(lsn), "%X/%X", static_cast<unsigned>(state.lsn >> 32),
+           static_cast<unsigned>(state.lsn));
+  return "of generation " + std::to_string(state.generation) + " and LSN " + lsn;
+}
+
 uint64_t LevelBaseFor(uint64_t family_size) { return std::max(kMinLevelBase, family_size / 10); }
 
 class PrimaryStoreImpl : public PrimaryStore {
@@ -164,7 +171,8 @@ class PrimaryStoreImpl : public PrimaryStore {
         file_system_(std::make_shared<PrimaryFileSystem>(options.path)),
         env_(rocksdb::NewCompositeEnv(file_system_)),
         listener_(std::make_shared<Listener>(options, file_system_)),
-        filter_(NewGarbageFilter(options)) {}
+        filter_(NewGarbageFilter(options)),
+        best_efforts_(options.best_efforts_recovery) {}
 
   ~PrimaryStoreImpl() override { Close(); }
 
@@ -174,8 +182,8 @@ class PrimaryStoreImpl : public PrimaryStore {
     }
     OMENDB_RETURN_IF_ERROR(MakeDirectory(options_.path));
     OMENDB_RETURN_IF_ERROR(MakeDirectory(staging_));
-    // RocksDB starts an empty log at every opening, and one that is killed leaves it behind. Readers
-    // open them all. Nothing is ever written to them, so the empty ones say nothing.
+    // RocksDB starts an empty log at every opening, and one that is killed leaves it behind.
+    // Readers open them all. Nothing is ever written to them, so the empty ones say nothing.
     VisitDirectory(options_.path, [](const std::string& name, const std::string& path) {
       struct stat info;
       const bool is_log = name.ends_with(".log") && stat(path.c_str(), &info) == 0;
@@ -183,7 +191,8 @@ class PrimaryStoreImpl : public PrimaryStore {
     });
     VisitDirectory(staging_,
                    [](const std::string&, const std::string& path) { unlink(path.c_str()); });
-    return OpenDatabase();
+    OMENDB_RETURN_IF_ERROR(OpenDatabase());
+    return best_efforts_ ? SettleCopy() : Status::Ok();
   }
 
   Lsn durable_lsn() const override { return state_.lsn; }
@@ -274,6 +283,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   Status CheckOpen() const { return db_ != nullptr ? Status::Ok() : open_error_; }
   Status OpenDatabase();
   Status ReadStates();
+  Status SettleCopy();
   void Close();
   void AdjustLevelBase();
   void Reach(const char* point) const {
@@ -294,6 +304,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   rocksdb::DB* db_ = nullptr;  // nullptr after a failed attempt to open it anew: see open_error_
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   Status open_error_;
+  bool best_efforts_;
   StoreState state_;
   uint64_t level_base_ = kMinLevelBase;
   uint64_t flushes_ = 0;
@@ -305,7 +316,7 @@ Status PrimaryStoreImpl::OpenDatabase() {
   db_options.env = env_.get();
   db_options.create_if_missing = true;
   db_options.create_missing_column_families = true;
-  db_options.best_efforts_recovery = options_.best_efforts_recovery;
+  db_options.best_efforts_recovery = best_efforts_;
   db_options.info_log = std::make_shared<ServerLogger>(options_.log);
   db_options.listeners.push_back(listener_);
   db_options.max_background_compactions = std::max(1, options_.background_jobs);
@@ -371,17 +382,40 @@ Status PrimaryStoreImpl::ReadStates() {
                                 std::string("Family \"") + FamilyName(family) + "\".");
     }
     if (first || state.lsn < oldest.lsn) oldest.lsn = state.lsn;
+    if (first || state.generation < oldest.generation) oldest.generation = state.generation;
     newest.lsn = std::max(newest.lsn, state.lsn);
     newest.generation = std::max(newest.generation, state.generation);
     first = false;
   }
-  if (oldest.lsn != newest.lsn) {
-    Log(LogLevel::kWarning, "families of the store differ in age: the oldest has LSN " +
-                                std::to_string(oldest.lsn) + ", the newest " +
-                                std::to_string(newest.lsn));
+  if (oldest.generation != newest.generation) {
+    const std::string ages = "The oldest is " + DescribeState(oldest) + ", the newest " +
+                             DescribeState(StoreState{newest.lsn, newest.generation}) + ".";
+    if (!best_efforts_) {
+      return Status::Corruption("families of the omendb store differ in age", ages);
+    }
+    Log(LogLevel::kWarning, "families of the copied store differ in age. " + ages);
+  }
+  const Lsn least_lsn = std::max(options_.least_lsn, state_.lsn);
+  const uint64_t least_generation = std::max(options_.least_generation, state_.generation);
+  if (oldest.lsn < least_lsn || newest.generation < least_generation) {
+    return Status::Make(
+        StatusCode::kCorruption, "the omendb store is older than it has to be",
+        "It is " + DescribeState(StoreState{oldest.lsn, newest.generation}) +
+            ", but was at least " + DescribeState(StoreState{least_lsn, least_generation}) + ".",
+        "Its files are missing or were replaced by older ones. Restore the data directory from a "
+        "backup.");
   }
   state_.lsn = oldest.lsn;
   state_.generation = newest.generation;
+  return Status::Ok();
+}
+
+// Makes the families of a copy equally new. From then on it is opened like any other store.
+Status PrimaryStoreImpl::SettleCopy() {
+  std::unique_ptr<Flush> flush;
+  OMENDB_RETURN_IF_ERROR(NewFlush(&flush));
+  OMENDB_RETURN_IF_ERROR(flush->Commit(state_.lsn));
+  best_efforts_ = false;
   return Status::Ok();
 }
 

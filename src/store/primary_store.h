@@ -30,7 +30,10 @@ struct StoreOptions {
   // flush_before_ingest, flush_after_ingest, before_unlink. On RocksDB's: compaction_begin,
   // compaction_fold, compaction_file, compaction_end.
   std::function<void(const char*)> failure_point;
-  bool best_efforts_recovery = false;           // only for a restored copy (base backup)
+  bool best_efforts_recovery = false;  // only for a restored copy, and only for its first opening
+  // What was seen of the store before: one that is older is refused.
+  Lsn least_lsn = 0;
+  uint64_t least_generation = 0;
   int background_jobs = 2;
   uint64_t target_file_size = 64ull << 20;
 };

@@ -16,7 +16,7 @@ void (*g_xlog_redo)(XLogReaderState*) = nullptr;
 void FlushBeforeCheckpointRedo(XLogReaderState* record) {
   uint8 info = XLogRecGetInfo(record) & ~XLR_INFO_MASK;
   if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_CHECKPOINT_ONLINE) {
-    FlushInRecovery("redo_flush");
+    FlushForRestartpoint(record->ReadRecPtr);
   }
   g_xlog_redo(record);
 }

@@ -150,10 +150,17 @@ void FlushForCheckpoint() {
   if (g_guard.pending_sequence == 0) {
     uint64_t wait_for;
     if (FreezeActiveSegment(FreezeRequest{}, &wait_for) == Freeze::kNoFreeSegment) return;
+    NoteCheckpointRedo(g_guard.pending_redo, wait_for);
     g_guard.pending_sequence = wait_for;
     JudgeFrozenSegments();
   }
   if (g_shared->flushed_sequence < g_guard.pending_sequence) return;
+  // A store that cannot be opened or written has nothing to bring in: the rest of the server can
+  // have its checkpoint.
+  if (g_shared->durable_lsn < g_guard.pending_redo && g_shared->store_state == StoreState::kOpen &&
+      g_shared->write_failure == 0) {
+    return WakeStoreWorker();
+  }
   g_guard.flushed_redo = g_guard.pending_redo;
   g_guard.pending_redo = InvalidXLogRecPtr;
   g_shared->counters.checkpoints++;

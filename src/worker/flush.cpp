@@ -5,6 +5,7 @@
 #include "block/fold.h"
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
+#include "pg/write_buffer.h"
 
 extern "C" {
 #include "catalog/pg_class.h"
@@ -124,7 +125,7 @@ Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle)
     flush->DeleteMeta(StorageMetaKey(storage));
   }
   flush->PutMeta(kNextStorageIdKey, EncodeNextStorageId(next_id_));
-  Lsn lsn = store->durable_lsn();
+  Lsn lsn = std::max(store->durable_lsn(), DurableOnceFlushed(sequence_));
   if (segment_ != nullptr) lsn = std::max(lsn, segment_->last_lsn());
   FailurePoint("before_commit");
   OMENDB_RETURN_IF_ERROR(flush->Commit(lsn));

@@ -1,13 +1,13 @@
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 
 #include "pg/failure_point.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
 #include "pg/store_failure.h"
 #include "store/signal_mask.h"
+#include "worker/store_marker.h"
 #include "worker/store_worker.h"
 
 extern "C" {
@@ -30,34 +30,14 @@ bool SurvivedRestart(const StorageIdentity& identity) {
   }
 }
 
-// Says, outside the store, that there is one: without it a store whose directory was deleted would
-// come up empty, and every table with it.
-std::string MarkerPath() { return std::string(DataDir) + "/global/omendb_store"; }
-
-bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
-
 Status CheckNotLost() {
-  if (!Exists(MarkerPath()) || Exists(std::string(StorePath()) + "/CURRENT")) return Status::Ok();
-  return Status::Make(StatusCode::kCorruption, "the omendb store is missing",
-                      std::string("There is no usable store in \"") + StorePath() + "\".",
-                      "Restore the data directory from a backup. To go on with empty omendb tables, "
-                      "remove global/omendb_store from the data directory.");
-}
-
-Status SyncPath(const std::string& path, int flags) {
-  int file = open(path.c_str(), flags | O_CLOEXEC, 0600);
-  bool done = file >= 0 && fsync(file) == 0;
-  int error = errno;
-  if (file >= 0) close(file);
-  if (done) return Status::Ok();
-  return Status::Make(error == ENOSPC ? StatusCode::kDiskFull : StatusCode::kIoError,
-                      "could not write \"" + path + "\"", strerror(error));
-}
-
-Status MarkCreated() {
-  if (Exists(MarkerPath())) return Status::Ok();
-  OMENDB_RETURN_IF_ERROR(SyncPath(MarkerPath(), O_WRONLY | O_CREAT));
-  return SyncPath(std::string(DataDir) + "/global", O_RDONLY | O_DIRECTORY);
+  if (!StoreMarkerExists()) return Status::Ok();
+  if (access((std::string(StorePath()) + "/CURRENT").c_str(), F_OK) == 0) return Status::Ok();
+  return Status::Make(
+      StatusCode::kCorruption, "the omendb store is missing",
+      std::string("There is no usable store in \"") + StorePath() + "\".",
+      "Restore the data directory from a backup. To go on with empty omendb tables, "
+      "remove global/omendb_store from the data directory.");
 }
 
 }  // namespace
@@ -95,9 +75,18 @@ Status OpenStore(StoreContext* context, std::unique_ptr<PrimaryStore>* store,
   options.target_file_size = static_cast<uint64_t>(g_target_file_size_kb) << 10;
 
   SignalBlock block;
-  if (!options.best_efforts_recovery) OMENDB_RETURN_IF_ERROR(CheckNotLost());
+  if (options.best_efforts_recovery) {
+    // The marker was copied at another moment than the store. But the backup's checkpoint, from
+    // which recovery starts, brought everything older into the store.
+    if (StoreMarkerExists()) options.least_lsn = g_shared->restored_redo;
+  } else {
+    OMENDB_RETURN_IF_ERROR(CheckNotLost());
+    OMENDB_RETURN_IF_ERROR(ReadStoreMarker(&options.least_lsn, &options.least_generation));
+    options.least_lsn = std::max(options.least_lsn, g_shared->durable_lsn.load());
+    options.least_generation = std::max(options.least_generation, g_shared->generation.load());
+  }
   OMENDB_RETURN_IF_ERROR(PrimaryStore::Open(options, store));
-  OMENDB_RETURN_IF_ERROR(MarkCreated());
+  OMENDB_RETURN_IF_ERROR(WriteStoreMarker((*store)->durable_lsn(), (*store)->generation()));
   *next_id = 1;
   return (*store)->LoadMeta([&](Slice key, Slice value) {
     StorageMeta meta;

@@ -1,6 +1,5 @@
 #include "worker/store_worker.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "pg/failure_point.h"
 #include "pg/read_view.h"
+#include "pg/restored_backup.h"
 #include "pg/shared_state.h"
 #include "pg/shutdown.h"
 #include "pg/store_failure.h"
@@ -15,6 +15,7 @@
 #include "store/signal_mask.h"
 #include "worker/flush.h"
 #include "worker/session_wakeup.h"
+#include "worker/store_marker.h"
 
 extern "C" {
 #include "access/xlog.h"
@@ -64,6 +65,7 @@ class StoreWorker {
   bool FlushNext();
   bool FlushStoragesIfDropped();
   bool Flush(const Segment* segment, uint64_t sequence);
+  void AdvanceDurableLsn();
   void Recycle(int index);
   void WaitForReaders(uint64_t epoch);
   void EverySecond();
@@ -131,18 +133,7 @@ void StoreWorker::DrainLog() {
   }
 }
 
-// The backup label is gone once recovery has begun, but the copy may not have been opened by then.
-void WriteRestoredMarker() {
-  int file = open(kRestoredMarker, O_CREAT | O_WRONLY, 0600);
-  if (file < 0 || fsync(file) != 0) {
-    ereport(LOG, (errcode_for_file_access(),
-                  errmsg("could not write file \"%s\": %m", kRestoredMarker)));
-  }
-  if (file >= 0) close(file);
-}
-
 bool StoreWorker::Open() {
-  if (g_shared->from_backup) WriteRestoredMarker();
   std::vector<StorageMeta> storages;
   StorageId next_id = 1;
   Status status = Caught([&] { return OpenStore(&context_, &store_, &storages, &next_id); });
@@ -164,7 +155,8 @@ bool StoreWorker::Open() {
     g_shared->durable_lsn = store_->durable_lsn();
     g_shared->generation = store_->generation();
     g_shared->store_state = StoreState::kOpen;
-    unlink(kRestoredMarker);
+    if (g_shared->from_backup) ForgetRestoredBackup();
+    g_shared->from_backup = false;
     for (const StorageMeta& meta : storages) UpdateSizes({meta.identity.id});
     ereport(LOG, (errmsg("omendb store is open: %zu storages, generation %llu, durable to %X/%X",
                          storages.size(), static_cast<unsigned long long>(store_->generation()),
@@ -206,6 +198,9 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
       return flush.Write(store_.get(), context_.oracle);
     });
   }
+  if (status.ok()) {
+    status = Caught([&] { return WriteStoreMarker(store_->durable_lsn(), store_->generation()); });
+  }
   DrainLog();
   ReportWriteFailure(status);
   if (!status.ok()) return false;
@@ -244,6 +239,17 @@ bool StoreWorker::FlushNext() {
   }
   Recycle(index);
   return true;
+}
+
+// A checkpoint that has nothing of ours to flush makes the store newer all the same: a copy made
+// from that checkpoint on can be told from an older one.
+void StoreWorker::AdvanceDurableLsn() {
+  uint64_t flushed = g_shared->flushed_sequence;
+  if (DurableOnceFlushed(flushed) <= store_->durable_lsn()) return;
+  if (!Flush(nullptr, flushed)) {
+    retry_at_ = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kRetryMs);
+  }
+  WakeGuard();
 }
 
 void StoreWorker::Recycle(int index) {
@@ -397,6 +403,7 @@ void StoreWorker::Run() {
         PublishDebt();
         context_.oracle.ExchangeWithGuard();
       }
+      AdvanceDurableLsn();
     }
     PublishDebt();
     context_.oracle.ExchangeWithGuard();

@@ -4,8 +4,8 @@
 
 #include <fstream>
 
-#include "store_fixture.h"
 #include "base/pure.h"
+#include "store_fixture.h"
 
 namespace omendb {
 namespace {
@@ -306,12 +306,29 @@ TEST_F(StorePrimaryTest, CopyWithAMissingFileOpensAtTheOlderState) {
   status = PrimaryStore::Open(options, &store_);
   ASSERT_TRUE(status.ok()) << status.message() << ": " << status.detail();
   EXPECT_EQ(store_->durable_lsn(), 10u);
-  EXPECT_EQ(store_->generation(), 2u);
+  EXPECT_EQ(store_->generation(), 3u);  // of all families again
   EXPECT_FALSE(Warnings().empty());
+  Open();
   Flush({{{1, 0}, {false, BlockValue({{.number = 2, .lsn = 20}})}}}, 20);
   std::string value;
-  ASSERT_TRUE(Reader(3)->Get(1, 0, &value).ok());
+  ASSERT_TRUE(Reader(4)->Get(1, 0, &value).ok());
   EXPECT_EQ(NewestNumber(value, 0), 2);
+}
+
+TEST_F(StorePrimaryTest, RefusesAStoreOlderThanSeenBefore) {
+  Open();
+  Flush({}, 10);
+  Flush({}, 20);
+  store_.reset();
+  for (const auto& [lsn, generation, ok] :
+       {std::tuple{20, 2, true}, {21, 2, false}, {20, 3, false}, {0, 0, true}}) {
+    StoreOptions options = Options();
+    options.least_lsn = static_cast<Lsn>(lsn);
+    options.least_generation = static_cast<uint64_t>(generation);
+    Status status = PrimaryStore::Open(options, &store_);
+    EXPECT_EQ(status.code(), ok ? StatusCode::kOk : StatusCode::kCorruption) << lsn << generation;
+    store_.reset();
+  }
 }
 
 // Processes that kill themselves at a failure point. They are started anew: in a forked copy of
