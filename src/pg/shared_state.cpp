@@ -2,6 +2,7 @@
 
 #include "pg/restored_backup.h"
 #include "pg/storage_directory.h"
+#include "pg/unlogged_reset.h"
 
 extern "C" {
 #include "access/xlog.h"
@@ -103,7 +104,7 @@ void StartSharedMemory() {
     state->live = 1;  // one segment, index 0
     state->list_epoch = 1;
     state->from_backup = NoteRestoredBackup(&state->restored_redo);
-    state->was_clean = !state->from_backup && LastShutdownWasClean();
+    state->drop_unlogged = NoteUnloggedReset(!state->from_backup && LastShutdownWasClean());
     ConditionVariableInit(&state->buffer_space);
     ConditionVariableInit(&state->store_changed);
   }

@@ -79,7 +79,7 @@ struct SharedState {
   std::atomic<bool> armed;          // guard; under the freeze lock, exclusive
   std::atomic<bool> closed;         // guard; under the freeze lock, exclusive
   std::atomic<bool> store_exiting;  // store worker; under the freeze lock, exclusive
-  bool was_clean;                   // the last shutdown left nothing to recover; postmaster
+  bool drop_unlogged;  // the server emptied unlogged relations, the store has not yet; postmaster
   // This is a copy whose store was not opened yet: set by the postmaster, cleared by the store worker.
   std::atomic<bool> from_backup;
   XLogRecPtr restored_redo;  // where recovery of that copy begins

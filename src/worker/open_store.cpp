@@ -24,7 +24,7 @@ bool SurvivedRestart(const StorageIdentity& identity) {
     case RELPERSISTENCE_PERMANENT:
       return true;
     case RELPERSISTENCE_UNLOGGED:
-      return g_shared->was_clean;
+      return !g_shared->drop_unlogged;
     default:
       return false;
   }

@@ -11,6 +11,7 @@
 #include "pg/shared_state.h"
 #include "pg/shutdown.h"
 #include "pg/store_failure.h"
+#include "pg/unlogged_reset.h"
 #include "pg/write_buffer.h"
 #include "store/signal_mask.h"
 #include "worker/flush.h"
@@ -62,6 +63,7 @@ class StoreWorker {
 
  private:
   bool Open();
+  bool DropUnloggedRows();
   bool FlushNext();
   bool FlushStoragesIfDropped();
   bool Flush(const Segment* segment, uint64_t sequence);
@@ -133,6 +135,11 @@ void StoreWorker::DrainLog() {
   }
 }
 
+// Before anybody can write new ones.
+bool StoreWorker::DropUnloggedRows() {
+  return !g_shared->drop_unlogged || (Flush(nullptr, 0) && ForgetUnloggedReset());
+}
+
 bool StoreWorker::Open() {
   std::vector<StorageMeta> storages;
   StorageId next_id = 1;
@@ -144,6 +151,9 @@ bool StoreWorker::Open() {
                           "Raise \"omendb.max_storages\" and restart the server.");
   }
   DrainLog();
+  if (status.ok() && !DropUnloggedRows()) {
+    status = Status::IoError("could not drop the rows of unlogged tables from the omendb store");
+  }
   if (!status.ok()) {
     SignalBlock block;
     store_.reset();
