@@ -114,8 +114,11 @@ Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for) {
     }
   }
   LetWritersIn();
-  WakeGuard();
-  WakeStoreWorker();
+  // Not where nothing changed: the guard would wake itself, again and again.
+  if (result == Freeze::kDone) {
+    WakeGuard();
+    WakeStoreWorker();
+  }
   return result;
 }
 

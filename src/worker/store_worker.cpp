@@ -287,6 +287,8 @@ void StoreWorker::WaitForReaders(uint64_t epoch) {
   int slots = SessionSlotCount();
   for (int i = 0; i < slots; i++) {
     for (;;) {
+  // Once more: a checkpoint may have found no free segment.
+  WakeGuard();
       uint64_t pin = g_shared->sessions[i].pin.load();
       if (pin == kNoPin || pin >= epoch) break;
       Pause(1, Wait::kPins);
@@ -408,19 +410,16 @@ void StoreWorker::Run() {
       if (store_ == nullptr) Pause(kIdleMs, Wait::kWorkerIdle);
       continue;
     }
-    if (GetCurrentTimestamp() >= retry_at_) {
-      while (FlushNext()) {
-        PublishDebt();
-        context_.oracle.ExchangeWithGuard();
-      }
-      AdvanceDurableLsn();
-    }
+    // One at a time: under load there is always a next one, and what follows must not starve.
+    bool may_write = GetCurrentTimestamp() >= retry_at_;
+    bool flushed = may_write && FlushNext();
+    if (may_write) AdvanceDurableLsn();
     PublishDebt();
     context_.oracle.ExchangeWithGuard();
     Compact();
     EverySecond();
     DrainLog();
-    Pause(kIdleMs, Wait::kWorkerIdle);
+    Pause(flushed ? 0 : kIdleMs, Wait::kWorkerIdle);
   }
   // The drop of an unlogged storage is in no WAL: without this the next start would find its rows.
   if (store_ != nullptr) FlushStoragesIfDropped();
