@@ -3,6 +3,7 @@
 #include "pg/guard.h"
 #include "pg/storage_table.h"
 #include "pg/write_gate.h"
+#include "wal/log.h"
 
 extern "C" {
 #include "access/heapam.h"
@@ -173,6 +174,14 @@ StorableRow DecodeAsStored(RowHolder* holder, Columns layout) {
 Slice PackStorable(Relation relation, const Column* columns, const StorableRow& row) {
   Columns layout(columns, row.natts);
   size_t size = PackedRowSize(layout, row.values, row.nulls, row.natts);
+  if (size > kMaxRecordRow) {
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("row is too big: size %zu, maximum size %zu", size, kMaxRecordRow),
+                    errdetail("A row of table \"%s\" must fit into a WAL record.",
+                              RelationGetRelationName(relation)),
+                    errhint("Let the wide columns be stored by TOAST "
+                            "(ALTER TABLE ... SET STORAGE EXTENDED).")));
+  }
   size_t limit = WriteGateLimit() / 2;  // an update may have to carry locks and a second entry
   if (size > limit) {
     ereport(ERROR,

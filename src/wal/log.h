@@ -18,6 +18,9 @@ struct ImageToLog {
 
 // Largest section LogAndApplyImages takes, and largest sum of one call: keeps records bounded.
 inline constexpr size_t kMaxRecordPayload = 1u << 20;
+// Largest row of one record: PostgreSQL writes records of up to 4 GB, but cannot read back one that
+// takes more than an allocation of 1 GB with what decoding adds.
+inline constexpr size_t kMaxRecordRow = size_t{1000} << 20;
 
 // One version of one row. meta.lsn is filled in. Returns the LSN.
 // REQUIRES: the stripe lock, held exclusively; a ticket with BoundForVersion(payload.size()).
