@@ -86,6 +86,17 @@ is($node->safe_psql('postgres', 'SHOW omendb.write_buffer_size'), '256MB', 'the 
 $node->stop;
 $node->append_conf('postgresql.conf', "omendb.write_buffer_size = '16MB'");
 
+# One of the two is for the launcher of logical replication.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 2');
+$from = log_position($node);
+ok(!$node->start(fail_ok => 1), 'the server does not start without both workers');
+like(slurp_file($node->logfile, $from), qr/FATAL:.*no worker process left.*HINT:.*max_worker_processes/s,
+	'and says which setting to raise');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 1000, 'three are enough');
+$node->stop;
+
 # Single-user mode has no workers.
 my $single = sub {
 	my ($sql) = @_;
