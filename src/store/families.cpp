@@ -3,6 +3,7 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/sst_partitioner.h>
 #include <rocksdb/table.h>
+#include <sys/resource.h>
 
 #include "base/pure.h"
 
@@ -38,6 +39,19 @@ class StoragePartitionerFactory : public rocksdb::SstPartitionerFactory {
 const char* FamilyName(Family family) {
   static const char* const names[] = {"default", "rows", "keys", "meta"};
   return names[family];
+}
+
+void RaiseFileLimit() {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  // If it is refused, the limit is as it was; the owner warns when the files come near it.
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint64_t FileLimit() {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
 }
 
 std::shared_ptr<rocksdb::SstPartitionerFactory> NewStoragePartitioner() {

@@ -23,6 +23,13 @@ rocksdb::ColumnFamilyOptions CommonFamilyOptions();
 // Quiet: no log file, no statistics, no archive of the write-ahead log that nobody writes.
 rocksdb::DBOptions CommonDbOptions();
 
+// A store holds all its files open, in its owner and in every reader: lets this process have as
+// many as it is allowed to ask for. (The usual soft limit of 1024 is there for programs that call
+// select.)
+void RaiseFileLimit();
+// How many files this process may open.
+uint64_t FileLimit();
+
 // Splits compaction output where a storage ends once the file is worth being one. An append to a
 // storage then finds no file of the bottom level in its way and is placed there as it is.
 std::shared_ptr<rocksdb::SstPartitionerFactory> NewStoragePartitioner();

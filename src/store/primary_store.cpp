@@ -161,6 +161,12 @@ std::string DescribeState(const StoreState& state) {
   return "of generation " + std::to_string(state.generation) + " and LSN " + lsn;
 }
 
+// A larger store has larger files: as many as this, each of them costs every session a descriptor
+// and a mapping.
+constexpr uint64_t kFilesOfLargeStore = 512;
+// Of the files that a process may open; a session has others open as well.
+constexpr uint64_t kFileLimitShare = 2;
+
 uint64_t LevelBaseFor(uint64_t family_size) { return std::max(kMinLevelBase, family_size / 10); }
 
 class PrimaryStoreImpl : public PrimaryStore {
@@ -180,6 +186,7 @@ class PrimaryStoreImpl : public PrimaryStore {
     if (options_.oracle == nullptr) {
       return Status::Make(StatusCode::kInvalidArgument, "the store needs an oracle");
     }
+    RaiseFileLimit();
     OMENDB_RETURN_IF_ERROR(MakeDirectory(options_.path));
     OMENDB_RETURN_IF_ERROR(MakeDirectory(staging_));
     // RocksDB starts an empty log at every opening, and one that is killed leaves it behind.
@@ -285,7 +292,11 @@ class PrimaryStoreImpl : public PrimaryStore {
   Status ReadStates();
   Status SettleCopy();
   void Close();
-  void AdjustLevelBase();
+  void AdjustSizes();
+  uint64_t FileSizeFor(uint64_t family_size) const {
+    return std::max(options_.target_file_size, family_size / kFilesOfLargeStore);
+  }
+  void WarnOfFileLimit();
   void Reach(const char* point) const {
     if (options_.failure_point) options_.failure_point(point);
   }
@@ -307,6 +318,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   bool best_efforts_;
   StoreState state_;
   uint64_t level_base_ = kMinLevelBase;
+  uint64_t file_size_ = 0;
   uint64_t flushes_ = 0;
 };
 
@@ -329,6 +341,7 @@ Status PrimaryStoreImpl::OpenDatabase() {
     if (name.ends_with(".sst") && stat(path.c_str(), &info) == 0) size += info.st_size;
   });
   level_base_ = LevelBaseFor(size);
+  file_size_ = FileSizeFor(size);
 
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (int family = 0; family < kFamilies; family++) {
@@ -342,6 +355,7 @@ Status PrimaryStoreImpl::OpenDatabase() {
       options.compaction_filter = filter_.get();
       options.sst_partitioner_factory = NewStoragePartitioner();
       options.max_bytes_for_level_base = level_base_;
+      options.target_file_size_base = file_size_;
     }
     family_options_[family] = rocksdb::Options(db_options, options);
     descriptors.emplace_back(family == kDefaultFamily
@@ -454,18 +468,40 @@ void PrimaryStoreImpl::Close() {
 }
 
 // Keeps all but a tenth of the rows in the bottom level whatever their size, in as few levels as
-// possible: each level above it is one more operand to read.
-void PrimaryStoreImpl::AdjustLevelBase() {
-  const uint64_t wanted = LevelBaseFor(ApproximateSize(0));
-  if (wanted < level_base_ + level_base_ / 4 && wanted > level_base_ / 2) return;
-  if (wanted == level_base_) return;
-  const rocksdb::Status s = db_->SetOptions(handles_[kRowsFamily],
-                                            {{"max_bytes_for_level_base", std::to_string(wanted)}});
+// possible: each level above it is one more operand to read. And keeps the number of files in
+// bounds.
+void PrimaryStoreImpl::AdjustSizes() {
+  const auto is_off = [](uint64_t now, uint64_t wanted) {
+    return wanted >= now + now / 4 || (wanted != now && wanted <= now / 2);
+  };
+  const uint64_t size = ApproximateSize(0);
+  const uint64_t level_base = LevelBaseFor(size), file_size = FileSizeFor(size);
+  if (!is_off(level_base_, level_base) && !is_off(file_size_, file_size)) return;
+  const rocksdb::Status s = db_->SetOptions(
+      handles_[kRowsFamily], {{"max_bytes_for_level_base", std::to_string(level_base)},
+                              {"target_file_size_base", std::to_string(file_size)}});
   if (s.ok()) {
-    level_base_ = wanted;
+    level_base_ = level_base;
+    file_size_ = file_size;
   } else {
-    Log(LogLevel::kWarning, "could not change the level sizes of the store: " + s.ToString());
+    Log(LogLevel::kWarning,
+        "could not change the sizes of the store's levels and files: " + s.ToString());
   }
+}
+
+// The owner of the log says the same thing once a minute at most.
+void PrimaryStoreImpl::WarnOfFileLimit() {
+  uint64_t files = 0;
+  for (Family family : kOurFamilies) {
+    rocksdb::ColumnFamilyMetaData metadata;
+    db_->GetColumnFamilyMetaData(handles_[family], &metadata);
+    files += metadata.file_count;
+  }
+  const uint64_t limit = FileLimit();
+  if (files <= limit / kFileLimitShare) return;
+  Log(LogLevel::kWarning,
+      "there are " + std::to_string(files) + " files, and every process that reads them may open " +
+          std::to_string(limit) + ": raise the limit of open files (ulimit -n) of the server");
 }
 
 class FlushImpl : public PrimaryStore::Flush {
@@ -498,7 +534,7 @@ Status PrimaryStoreImpl::NewFlush(std::unique_ptr<Flush>* flush) {
     OMENDB_RETURN_IF_ERROR(OpenDatabase());
   }
   auto files = std::make_unique<FlushFiles>(staging_ + "/" + std::to_string(flushes_++) + "-",
-                                            options_.target_file_size, &family_options_, &handles_);
+                                            file_size_, &family_options_, &handles_);
   *flush = std::make_unique<FlushImpl>(this, std::move(files));
   return Status::Ok();
 }
@@ -517,7 +553,8 @@ Status PrimaryStoreImpl::Ingest(FlushFiles* files, const StoreState& state) {
   file_system_->Release();
   Reach("flush_after_ingest");
   state_ = state;
-  AdjustLevelBase();
+  AdjustSizes();
+  WarnOfFileLimit();
   return Status::Ok();
 }
 

@@ -183,6 +183,7 @@ class ReaderStoreImpl : public ReaderStore {
 
   Status Start(uint64_t min_generation) {
     InstallBusHandler();
+    RaiseFileLimit();
     Status status = OpenInstance(min_generation);
     // The manifest may have been read while the primary was replacing it.
     if (!status.ok() && !poisoned()) status = OpenInstance(min_generation);

@@ -1,4 +1,5 @@
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
@@ -174,6 +175,66 @@ TEST_F(StorePrimaryTest, AppendLoadIsWrittenOnceAtTheBottom) {
     ASSERT_TRUE(reader->Get(5, b, &value).ok());
     EXPECT_EQ(NewestNumber(value, 0), b);
   }
+}
+
+TEST_F(StorePrimaryTest, LargeStoreHasLargerFiles) {
+  target_file_size_ = 16 << 10;
+  Open();
+  size_t before = 0, added = 0;
+  for (int flush = 0; flush < 6; flush++) {
+    Blocks blocks;
+    for (int i = 0; i < 500; i++) {
+      blocks[{5, 500 * flush + i}] = {true, BlockValue({{.number = 1}}, 20000)};
+    }
+    Flush(blocks, flush + 1);
+    added = Files().size() - before;
+    before += added;
+  }
+  EXPECT_LT(added, 150u) << "as many as the first flush";
+}
+
+// The usual soft limit of open files is far below what a store of 100 GB has.
+TEST_F(StorePrimaryTest, MoreFilesThanTheSoftLimitCanBeOpened) {
+  target_file_size_ = 16 << 10;
+  struct rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  if (limit.rlim_max < 1000) GTEST_SKIP() << "the hard limit is too low";
+  const struct rlimit low { 100, limit.rlim_max };
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  Open();
+  Blocks blocks;
+  for (int i = 0; i < 400; i++) blocks[{5, i}] = {true, BlockValue({{.number = 1}}, 20000)};
+  Flush(blocks, 1);
+  ASSERT_GT(Files().size(), 150u);
+  Open();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  auto reader = Reader();
+  std::string value;
+  for (int i = 0; i < 400; i++) ASSERT_TRUE(reader->Get(5, i, &value).ok());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+// In a process of its own: what lowers the hard limit cannot raise it again.
+TEST_F(StorePrimaryTest, WarnsWhenItsFilesComeNearTheHardLimit) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  target_file_size_ = 16 << 10;
+  const auto child = [&] {
+    const auto flush = [&](BlockNo first, BlockNo end, Lsn lsn) {
+      Blocks blocks;
+      for (BlockNo i = first; i < end; i++) {
+        blocks[{5, i}] = {true, BlockValue({{.number = 1}}, 20000)};
+      }
+      return TryFlush(blocks, lsn).ok();
+    };
+    const struct rlimit low{120, 120};
+    bool ok = setrlimit(RLIMIT_NOFILE, &low) == 0 && TryOpen().ok();
+    ok = ok && flush(0, 20, 1) && Warnings().empty();
+    ok = ok && flush(20, 150, 2) && Warnings().size() == 1 &&
+         Warnings()[0].find("limit of open files") != std::string::npos;
+    store_.reset();
+    _exit(ok ? 0 : 1);
+  };
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(StorePrimaryTest, UpdateLoadIsCompacted) {
