@@ -97,6 +97,9 @@ struct SharedState {
   StorageId compact_storage;                              // of the request; store text lock
   std::atomic<uint32_t> compact_failed;                   // StatusCode of the last one
 
+  std::atomic<uint64_t> reclaim_requested, reclaim_done;  // see RequestReclaim
+  std::atomic<bool> reclaim_sweep;
+
   std::atomic<FullXid> horizon;  // guard; only grows
   OracleMailbox oracle;
   std::atomic<uint64_t> wanted_xids;    // store worker: questions not yet answered

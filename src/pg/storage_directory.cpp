@@ -185,6 +185,8 @@ bool StorageHasRoom(const StorageEntry* entry, uint32 column_count) {
   return entry != nullptr || g_directory->free_entry != 0 || g_directory->limit < MaxEntries();
 }
 
+bool StorageDropsPileUp() { return g_shared->drops_pending > MaxEntries() / 4; }
+
 uint32 StorageEntryLimit() { return g_directory->limit; }
 StorageEntry* StorageEntryAt(uint32 index) { return &g_entries[index]; }
 StorageId NextStorageId() { return g_directory->next_id; }

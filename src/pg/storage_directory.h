@@ -58,6 +58,8 @@ uint32 CopyColumns(const StorageEntry* entry, Column* columns);  // room for kMa
 bool LayoutsConflict(Columns left, Columns right);
 // True if registering (or growing to) `column_count` columns would find room.
 bool StorageHasRoom(const StorageEntry* entry, uint32 column_count);
+// Dropped storages take up a good part of the table: they should not wait for the next checkpoint.
+bool StorageDropsPileUp();                // without a lock
 uint32 StorageEntryLimit();               // entries [0, limit) have been used
 StorageEntry* StorageEntryAt(uint32 index);
 StorageId NextStorageId();

@@ -14,6 +14,7 @@ extern "C" {
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "postmaster/bgwriter.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -103,6 +104,24 @@ Column ColumnOf(Form_pg_attribute attribute) {
   pg_unreachable();
 }
 
+void ReclaimAndWait(bool sweep) {
+  uint64_t number = RequestReclaim(sweep);
+  ConditionVariablePrepareToSleep(&g_shared->store_changed);
+  while (g_shared->reclaim_done < number) {
+    ConditionVariableTimedSleep(&g_shared->store_changed, 1000, WaitEventOf(Wait::kFlush));
+  }
+  ConditionVariableCancelSleep();
+}
+
+// The table is full, but perhaps of storages that are dropped already. with_checkpoint: the file of
+// a dropped permanent relation, by which the sweep knows it, stays until the next one.
+void MakeRoom(bool with_checkpoint) {
+  if (with_checkpoint) RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE | CHECKPOINT_WAIT);
+  ReclaimAndWait(true);
+  FlushWriteBuffer();
+  ReclaimAndWait(false);
+}
+
 [[noreturn]] void RaiseLost(StorageId storage) {
   ereport(ERROR,
           (errcode(ERRCODE_INTERNAL_ERROR), errmsg("omendb storage %llu is not registered",
@@ -167,8 +186,16 @@ StorageId StorageForWrite(Relation relation) {
   WriteTicket ticket = WriteGateEnter(0);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   const StorageEntry* entry = FindStorage(StorageNode(relation->rd_node), relation->rd_backend);
+  for (int attempt = 0; !StorageHasRoom(entry, natts); attempt++) {
+    if (attempt == 2) RaiseTableFull();
+    LWLockRelease(StorageTableLock());
+    WriteGateLeave(&ticket);
+    MakeRoom(attempt == 1);
+    ticket = WriteGateEnter(0);
+    LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+    entry = FindStorage(StorageNode(relation->rd_node), relation->rd_backend);
+  }
   if (entry == nullptr || entry->column_count < natts || conflict) {
-    if (!StorageHasRoom(entry, natts)) RaiseTableFull();
     StorageIdentity identity;
     if (entry != nullptr) {
       identity = entry->identity;

@@ -87,6 +87,15 @@ void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
   }
 }
 
+void AskForReclaimInRecovery(bool sweep) {
+  uint64_t number = RequestReclaim(sweep);
+  for (int round = 0; g_shared->reclaim_done < number; round++) {
+    WakeStoreWorker();
+    AskForWorkers(round);
+    WaitInRecovery(Wait::kFlush);
+  }
+}
+
 }  // namespace
 
 Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for) {
@@ -120,6 +129,13 @@ Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for) {
     WakeStoreWorker();
   }
   return result;
+}
+
+uint64_t RequestReclaim(bool sweep) {
+  if (sweep) g_shared->reclaim_sweep = true;
+  uint64_t number = ++g_shared->reclaim_requested;
+  WakeStoreWorker();
+  return number;
 }
 
 void SleepUntilFlushed() {
@@ -235,6 +251,12 @@ void FlushForRestartpoint(XLogRecPtr lsn) {
     AskForWorkers(round);
     WaitInRecovery(Wait::kFlush);
   }
+}
+
+void ReclaimStoragesInRecovery(bool sweep) {
+  AskForReclaimInRecovery(sweep);
+  FlushInRecovery("redo_flush");
+  AskForReclaimInRecovery(false);
 }
 
 void WaitForStoreInRecovery(bool fatal_if_failed) {

@@ -25,6 +25,10 @@ Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for);
 // For sessions: brings everything written until now into the store. Interruptible; ERROR if the
 // store cannot be written.
 void FlushWriteBuffer();
+// Asks the store worker to forget dropped storages as far as all segments that may hold rows of
+// them are in the store, after looking for relations that are gone if `sweep`. Done when
+// g_shared->reclaim_done has reached what is returned.
+uint64_t RequestReclaim(bool sweep);
 // One step of such a wait, on the condition variable that flushes signal.
 void SleepUntilFlushed();
 
@@ -47,6 +51,8 @@ Segment ReserveInRecovery(size_t bytes);
 void FlushInRecovery(const char* failure_point);
 // As above, before a checkpoint record at `lsn` is replayed.
 void FlushForRestartpoint(XLogRecPtr lsn);
+// For the startup process: makes room in the storage table. sweep: consistency was reached.
+void ReclaimStoragesInRecovery(bool sweep);
 // For the startup process: waits until the store is open; FATAL if it cannot be opened.
 void WaitForStoreInRecovery(bool fatal_if_failed);
 

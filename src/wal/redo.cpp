@@ -12,6 +12,7 @@
 extern "C" {
 #include "access/transam.h"
 #include "access/xlogrecord.h"
+#include "access/xlogrecovery.h"
 #include "access/xlogutils.h"
 #include "storage/bufmgr.h"
 #include "storage/standby.h"
@@ -136,6 +137,11 @@ void RedoStorageRegister(XLogReaderState* record, Slice bytes) {
   if (LayoutsConflict(Columns(registered, count), Columns(columns, change.column_count))) {
     FlushInRecovery("redo_flush");
   }
+
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  bool full = !StorageHasRoom(FindStorage(identity.id), change.column_count);
+  LWLockRelease(StorageTableLock());
+  if (full) ReclaimStoragesInRecovery(reachedConsistency);
 
   Segment segment = ReserveInRecovery(0);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);

@@ -166,6 +166,14 @@ void FlushForCheckpoint() {
   g_shared->counters.checkpoints++;
 }
 
+// The entry of a dropped storage is free once the segments that may hold rows of it are in the
+// store, and on a server that writes little nobody else freezes the active one.
+void FreezeIfDropsPileUp() {
+  if (!StorageDropsPileUp() || LiveCount(g_shared->live) > 1) return;
+  uint64_t unused;
+  FreezeActiveSegment(FreezeRequest{}, &unused);
+}
+
 void ReleaseFlushedCheckpoint() {
   MyProc->delayChkptFlags |= DELAY_CHKPT_START;
   pg_memory_barrier();
@@ -179,7 +187,8 @@ void SweepIfDue() {
   if (TimestampDifferenceExceeds(g_guard.last_sweep_look, now, kSweepLookMs)) {
     g_guard.last_sweep_look = now;
     // One look later: the checkpointer deletes the files after it has written the control file.
-    if (g_guard.sweep) SweepStorages();
+    // Files of temporary relations do not wait for it.
+    SweepStorages(g_guard.sweep ? SweepScope::kAll : SweepScope::kTemporary);
     g_guard.sweep = CheckpointWasCompleted();
   }
 }
@@ -224,6 +233,7 @@ bool Tick() {
   }
   if (ShutdownRequestPending) return Close();
   ErrorAtFailurePoint("guard_tick");
+  FreezeIfDropsPileUp();
   if (!HeldAtFailurePoint("before_judge")) JudgeFrozenSegments();
   FlushForCheckpoint();
   ReleaseFlushedCheckpoint();

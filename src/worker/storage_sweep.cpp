@@ -6,13 +6,17 @@
 
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
+#include "pg/storage_log.h"
 #include "pg/tablespaces.h"
 
 extern "C" {
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_control.h"
 #include "catalog/pg_tablespace_d.h"
 #include "common/controldata_utils.h"
 #include "common/relpath.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 }
 
@@ -71,18 +75,29 @@ bool RelationIsGone(const StorageIdentity& identity) {
 
 void DropIfStill(const StorageIdentity& identity) {
   LWLockAcquire(FreezeLock(), LW_SHARED);
-  LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
-  StorageEntry* entry = FindStorage(identity.id);
-  if (entry != nullptr && entry->state == StorageEntry::kLive) {
-    ApplyStorageDrop(entry, 0, CurrentDropSequence());
+  // Neither a standby nor a server that shuts down or is not ready to write logs anything.
+  bool open = g_shared->armed && !g_shared->closed && g_shared->active >= 0;
+  if (open || RecoveryInProgress()) {
+    LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
+    StorageEntry* entry = FindStorage(identity.id);
+    if (entry != nullptr && entry->state == StorageEntry::kLive) {
+      START_CRIT_SECTION();
+      Lsn lsn = 0;
+      if (open && identity.persistence == RELPERSISTENCE_PERMANENT) {
+        lsn = LogStorageDrop(identity.id);
+        SegmentAt(g_shared->active).NoteLsn(lsn);
+      }
+      ApplyStorageDrop(entry, lsn, CurrentDropSequence());
+      END_CRIT_SECTION();
+    }
+    LWLockRelease(StorageTableLock());
   }
-  LWLockRelease(StorageTableLock());
   LWLockRelease(FreezeLock());
 }
 
 }  // namespace
 
-void SweepStorages() {
+void SweepStorages(SweepScope scope) {
   static StorageIdentity batch[kBatch];
   static MemoryContext context = nullptr;
   if (context == nullptr) {
@@ -97,7 +112,9 @@ void SweepStorages() {
     limit = StorageEntryLimit();
     for (; at < limit && count < kBatch; at++) {
       const StorageEntry* entry = StorageEntryAt(at);
-      if (entry->state == StorageEntry::kLive) batch[count++] = entry->identity;
+      if (entry->state != StorageEntry::kLive) continue;
+      if (scope == SweepScope::kTemporary && entry->identity.backend == InvalidBackendId) continue;
+      batch[count++] = entry->identity;
     }
     LWLockRelease(StorageTableLock());
     for (uint32 i = 0; i < count; i++) {

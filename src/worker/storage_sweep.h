@@ -4,9 +4,10 @@
 
 namespace omendb {
 
-// Drops the storages whose file is gone. REQUIRES: the guard's process, not before consistency; the
-// write buffer is open or this is a standby.
-void SweepStorages();
+// Drops the storages whose file is gone, WAL-logged where the buffer is open: a standby need not
+// run a sweep of its own. REQUIRES: a worker's process, not before consistency.
+enum class SweepScope { kAll, kTemporary };
+void SweepStorages(SweepScope scope);
 
 // True once for every checkpoint or restartpoint that was completed: only then are the files gone
 // that dropped relations left behind.

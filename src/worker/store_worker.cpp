@@ -16,6 +16,7 @@
 #include "store/signal_mask.h"
 #include "worker/flush.h"
 #include "worker/session_wakeup.h"
+#include "worker/storage_sweep.h"
 #include "worker/store_marker.h"
 
 extern "C" {
@@ -66,6 +67,7 @@ class StoreWorker {
   bool DropUnloggedRows();
   bool FlushNext();
   bool FlushStoragesIfDropped();
+  void Reclaim();
   bool Flush(const Segment* segment, uint64_t sequence);
   void AdvanceDurableLsn();
   void Recycle(int index);
@@ -310,6 +312,18 @@ bool StoreWorker::FlushStoragesIfDropped() {
   return due && Flush(nullptr, flushed);
 }
 
+void StoreWorker::Reclaim() {
+  uint64_t requested = g_shared->reclaim_requested;
+  if (requested == g_shared->reclaim_done) {
+    if (StorageDropsPileUp() && g_shared->write_failure == 0) FlushStoragesIfDropped();
+    return;
+  }
+  if (g_shared->reclaim_sweep.exchange(false)) SweepStorages(SweepScope::kAll);
+  FlushStoragesIfDropped();
+  g_shared->reclaim_done = requested;
+  ConditionVariableBroadcast(&g_shared->store_changed);
+}
+
 void StoreWorker::UpdateSizes(const std::vector<StorageId>& storages) {
   for (StorageId storage : storages) {
     uint64_t bytes = store_->ApproximateSize(storage);
@@ -417,6 +431,7 @@ void StoreWorker::Run() {
     PublishDebt();
     context_.oracle.ExchangeWithGuard();
     Compact();
+    Reclaim();
     EverySecond();
     DrainLog();
     Pause(flushed ? 0 : kIdleMs, Wait::kWorkerIdle);
