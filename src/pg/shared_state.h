@@ -22,8 +22,8 @@ enum class StoreState : uint32_t { kStarting, kOpen, kFailed };
 
 // A segment's life: free -> active -> frozen -> judged -> free. Who moves it on:
 //   active: whoever freezes its predecessor, under the freeze lock
-//   frozen: likewise. In recovery a segment goes straight to judged: nobody gives verdicts there
-//   judged: the guard
+//   frozen: likewise
+//   judged: the guard; in recovery the startup process, which froze it
 //   free:   the store worker
 enum class SegmentState : uint32_t { kFree, kActive, kFrozen, kJudged };
 

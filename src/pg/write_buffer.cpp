@@ -1,12 +1,16 @@
 #include "pg/write_buffer.h"
 
+#include <algorithm>
+
 #include "pg/failure_point.h"
+#include "pg/segment_verdicts.h"
 #include "pg/shared_state.h"
 #include "pg/store_failure.h"
 
 extern "C" {
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
 #include "postmaster/startup.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
@@ -77,6 +81,29 @@ void WaitForSequence(uint64_t sequence) {
   }
 }
 
+// What clog says in the startup process is what was replayed, no more and no less.
+void JudgeInRecovery(int index) {
+  SegmentSlot* slot = &g_shared->segments[index];
+  Segment segment = SegmentAt(index);
+  XidTable table;
+  XLogRecPtr lsn = segment.last_lsn();
+  // Without verdicts the versions keep their transaction ids; that costs readers, not rows.
+  if (CollectXids(segment, &table)) {
+    for (size_t i = 0; i < table.capacity; i++) {
+      if (table.xids[i] != 0) table.verdicts[i] = VerdictInRecovery(table.xids[i], &lsn);
+    }
+    MarkVerdicts(segment, &table);
+    g_shared->counters.judged_xids += table.count;
+    FreeXids(&table);
+  }
+  // The store must not get ahead of the point that a standby's recovery has to reach again, and
+  // neither may verdicts: clog has no LSN of what redo aborted.
+  TimeLineID unused;
+  XLogFlush(std::max(lsn, GetCurrentReplayRecPtr(&unused)));
+  slot->state = SegmentState::kJudged;
+  WakeStoreWorker();
+}
+
 void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
   FreezeRequest request;
   request.only_sequence = only_sequence;
@@ -84,6 +111,11 @@ void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
     WakeStoreWorker();
     AskForWorkers(round);
     WaitInRecovery(Wait::kBufferSpace);
+  }
+  uint64_t list = g_shared->live;
+  for (int i = LiveCount(list) - 1; i >= 0; i--) {
+    int index = LiveAt(list, i);
+    if (g_shared->segments[index].state == SegmentState::kFrozen) JudgeInRecovery(index);
   }
 }
 
@@ -114,11 +146,8 @@ Freeze FreezeActiveSegment(const FreezeRequest& request, uint64_t* wait_for) {
     } else if (int free = FindFreeSegment(); free < 0 && !request.close) {
       result = Freeze::kNoFreeSegment;
     } else {
-      bool judged = RecoveryInProgress();
-      // On a standby the store must not get ahead of the point that recovery has to reach again.
-      if (judged && segment.last_lsn() != 0) XLogFlush(segment.last_lsn());
       g_shared->active = -1;
-      slot->state = judged ? SegmentState::kJudged : SegmentState::kFrozen;
+      slot->state = SegmentState::kFrozen;
       if (!request.close) Activate(free);
     }
   }

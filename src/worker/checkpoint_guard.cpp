@@ -223,6 +223,7 @@ bool Tick() {
   if (g_shared->store_state == StoreState::kOpen && !ShutdownRequestPending) SweepIfDue();
   if (RecoveryInProgress()) {
     PublishHorizon();
+    AnswerOracle();
     return ShutdownRequestPending;
   }
   if (!g_guard.armed) {

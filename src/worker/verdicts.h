@@ -1,8 +1,8 @@
 // Verdicts about transactions, for segments that are about to be flushed and for compaction.
 //
-// A verdict "committed" is given only once the commit record is on disk (asynchronous commits!),
-// and only outside recovery: there, prepared transactions and those of a crashed primary are not
-// known. The guard's process only: it needs a place in the ProcArray.
+// A verdict "committed" is given only once the commit record is on disk (asynchronous commits!).
+// On a standby only what clog says explicitly counts: prepared transactions and those of a crashed
+// primary are not known there. The guard's process only: it needs a place in the ProcArray.
 #pragma once
 
 #include "pg/server.h"
