@@ -89,6 +89,7 @@ void FreeXids(XidTable* table) {
 }
 
 Verdict VerdictInRecovery(FullXid full, XLogRecPtr* commit_lsn) {
+  if (full == kFrozenXid) return Verdict::kCommitted;
   auto xid = static_cast<TransactionId>(full);
   if (!TransactionIdIsNormal(xid)) return Verdict::kUnknown;
   // More than half a lap behind: the 32-bit number would be taken for another transaction.
