@@ -150,6 +150,29 @@ std::string UpdateOperand(uint32_t rows, Lsn lsn) {
   return out;
 }
 
+// Frozen blocks whose rows 1, 4, about 100 and 256 transactions made, in a range of 2^20.
+void BM_BuildFrozenImage(benchmark::State& state) {
+  std::mt19937_64 random(2);
+  uint32_t makers[kSlotsPerBlock];
+  for (uint32_t& maker : makers) {
+    const bool changed = random() % kSlotsPerBlock < static_cast<uint64_t>(state.range(0));
+    maker = 1000 + (changed ? static_cast<uint32_t>(random() % (1 << 20)) : 0);
+  }
+  RowImageBuilder builder;
+  const bool nulls[kNatts] = {};
+  std::string out;
+  for (auto _ : state) {
+    builder.Start(kColumns, kNatts);
+    for (uint32_t i = 0; i < kSlotsPerBlock; i++) {
+      builder.Add(static_cast<SlotNo>(i), kFrozenStamp, TheBlock().row(i), nulls, makers[i]);
+    }
+    out.clear();
+    builder.Finish(5, kSectionFolded, &out);
+  }
+  state.counters["bytes"] = static_cast<double>(out.size());
+}
+BENCHMARK(BM_BuildFrozenImage)->Arg(0)->Arg(4)->Arg(100)->Arg(256)->Unit(benchmark::kMicrosecond);
+
 // A base of 256 rows and operands of 4 updated rows each.
 void BM_FoldBlock(benchmark::State& state) {
   const AllCommitted oracle(static_cast<FullXid>(state.range(1)));

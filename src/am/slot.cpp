@@ -24,7 +24,7 @@ void Init(TupleTableSlot* slot) {
   self->scratch_size = 0;
   self->available = 0;
   self->has_row = false;
-  self->xmax = InvalidTransactionId;
+  self->xmin = self->xmax = InvalidTransactionId;
   self->materialized = nullptr;
 }
 
@@ -42,7 +42,7 @@ void Clear(TupleTableSlot* slot) {
   DropMaterialized(self);
   if (self->has_row) LetRowGo(&self->holder);
   self->has_row = false;
-  self->xmax = InvalidTransactionId;
+  self->xmin = self->xmax = InvalidTransactionId;
   slot->tts_nvalid = 0;
   slot->tts_flags |= TTS_FLAG_EMPTY;
   ItemPointerSetInvalid(&slot->tts_tid);
@@ -77,6 +77,10 @@ void GetSomeAttributes(TupleTableSlot* slot, int wanted) {
   slot->tts_nvalid = wanted;
 }
 
+TransactionId Xmin(const OmendbSlot* self) {
+  return TransactionIdIsValid(self->xmin) ? self->xmin : XminOf(self->holder);
+}
+
 Datum GetSystemAttribute(TupleTableSlot* slot, int number, bool* is_null) {
   OmendbSlot* self = AsOmendbSlot(slot);
   if (!self->has_row) {
@@ -86,9 +90,7 @@ Datum GetSystemAttribute(TupleTableSlot* slot, int number, bool* is_null) {
   *is_null = false;
   switch (number) {
     case MinTransactionIdAttributeNumber:
-      return TransactionIdGetDatum(self->holder.meta.xid == 0
-                                       ? FrozenTransactionId
-                                       : static_cast<TransactionId>(self->holder.meta.xid));
+      return TransactionIdGetDatum(Xmin(self));
     case MaxTransactionIdAttributeNumber:
       return TransactionIdGetDatum(self->xmax);
     case MinCommandIdAttributeNumber:
@@ -146,6 +148,7 @@ void Materialize(TupleTableSlot* slot) {
     }
   }
   // The identity of the row stays known; its bytes are needed no more.
+  if (self->has_row) self->xmin = Xmin(self);
   LetRowGo(&self->holder);
 }
 
@@ -170,6 +173,7 @@ void CopySlot(TupleTableSlot* destination, TupleTableSlot* source) {
     self->holder.meta = AsOmendbSlot(source)->holder.meta;
     self->holder.id = AsOmendbSlot(source)->holder.id;
     self->holder.in_image = true;  // no packed bytes: Materialize has nothing left to do
+    self->xmin = Xmin(AsOmendbSlot(source));
     self->xmax = AsOmendbSlot(source)->xmax;
   }
 }
@@ -232,6 +236,7 @@ void ShowHeldRow(TupleTableSlot* slot, Relation relation) {
     self->available = self->reader.natts();
   }
   self->has_row = true;
+  self->xmin = InvalidTransactionId;
   self->xmax = holder->superseded_by;
   slot->tts_flags &= ~TTS_FLAG_EMPTY;
   slot->tts_nvalid = 0;
@@ -252,6 +257,7 @@ void ShowAsWritten(TupleTableSlot* slot, CommandId cid, bool was_locked) {
   self->holder.meta =
       VersionMeta{U64FromFullTransactionId(GetCurrentFullTransactionId()), 0, cid,
                   self->holder.id.alias == 0 ? VersionKind::kInsert : VersionKind::kUpdate, 0};
+  self->xmin = InvalidTransactionId;
   self->xmax = was_locked ? GetCurrentTransactionId() : InvalidTransactionId;
 }
 

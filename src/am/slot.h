@@ -17,10 +17,11 @@ struct OmendbSlot {
   PackedRowReader reader;  // while a packed row is shown
   char* scratch;
   size_t scratch_size;
-  uint32_t available;    // attributes that the stored row has
-  bool has_row;          // the holder is what is shown (else: virtual values)
-  TransactionId xmax;    // system column: who locked, changed or deleted the row since
-  char* materialized;    // private copy of reference values
+  uint32_t available;  // attributes that the stored row has
+  bool has_row;        // the holder is what is shown (else: virtual values)
+  TransactionId xmin;  // system column, once the row's bytes are gone; until then the holder knows
+  TransactionId xmax;  // system column: who locked, changed or deleted the row since
+  char* materialized;  // private copy of reference values
 };
 
 extern const TupleTableSlotOps kOmendbSlotOps;

@@ -127,11 +127,12 @@ char* ColumnBuffer::Encode(char* section, char* at, uint64_t* values, uint32_t r
     entry->encoding = Encoding::kAllNull;
     return at;
   }
-  return (column_.flags & kColumnByValue) ? EncodeByValue(at, values, entry)
+  return (column_.flags & kColumnByValue) ? EncodeByValue(section, at, values, entry)
                                           : EncodeReference(section, at, values, entry);
 }
 
-char* ColumnBuffer::EncodeByValue(char* at, uint64_t* values, ColumnEntry* entry) const {
+char* ColumnBuffer::EncodeByValue(char* section, char* at, uint64_t* values,
+                                  ColumnEntry* entry) const {
   // Callers give a datum in any extension; from here on it is signed.
   if (column_.length != sizeof(uint64_t)) {
     for (uint32_t i = 0; i < count_; i++) {
@@ -201,6 +202,7 @@ char* ColumnBuffer::EncodeByValue(char* at, uint64_t* values, ColumnEntry* entry
       EncodeDecimal(best, values, &at, entry)) {
     return at;
   }
+  if (try_indexed_ && EncodeIndexed(section, best, values, &at, entry)) return at;
   switch (entry->encoding) {
     case Encoding::kPacked:
       entry->width = static_cast<uint8_t>(width);
@@ -262,6 +264,39 @@ bool ColumnBuffer::EncodeDecimal(size_t best, const uint64_t* values, char** at,
   StoreFixed(*at, base);
   *at = PackBits(*at + sizeof(base), count_, width,
                  [&](uint32_t i) { return static_cast<uint64_t>(integers[i]) - base; });
+  return true;
+}
+
+// Few values that lie far apart: a block of one bulk load of which a few rows changed since.
+bool ColumnBuffer::EncodeIndexed(char* section, size_t best, const uint64_t* values, char** at,
+                                 ColumnEntry* entry) const {
+  constexpr uint32_t kBuckets = 1024;
+  uint16_t buckets[kBuckets] = {};  // number + 1
+  uint64_t list[kSlotsPerBlock];
+  uint8_t numbers[kSlotsPerBlock];
+  const auto length = static_cast<uint32_t>(column_.length);
+  uint32_t distinct = 0;
+  for (uint32_t i = 0; i < count_; i++) {
+    auto bucket = static_cast<uint32_t>(values[i] * 0x9e3779b97f4a7c15u >> 54);
+    while (buckets[bucket] != 0 && list[buckets[bucket] - 1] != values[i]) {
+      bucket = (bucket + 1) % kBuckets;
+    }
+    if (buckets[bucket] == 0) {
+      if (size_t{distinct + 1} * length >= best) return false;
+      list[distinct++] = values[i];
+      buckets[bucket] = static_cast<uint16_t>(distinct);
+    }
+    numbers[i] = static_cast<uint8_t>(buckets[bucket] - 1);
+  }
+  const uint32_t width = WidthOf(distinct - 1);
+  if (size_t{distinct} * length + PackedSize(count_, width) >= best) return false;
+  entry->encoding = Encoding::kIndexed;
+  entry->width = static_cast<uint8_t>(width);
+  entry->shift = static_cast<uint8_t>(distinct - 1);
+  char* to = PackBits(*at, count_, width, [&](uint32_t i) { return uint64_t{numbers[i]}; });
+  entry->table = static_cast<uint32_t>(to - section);
+  for (uint32_t i = 0; i < distinct; i++, to += length) StoreByValue(column_.length, to, list[i]);
+  *at = to;
   return true;
 }
 

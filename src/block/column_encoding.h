@@ -19,8 +19,9 @@ enum class Encoding : uint8_t {
   kReference = 5,   // start of the k-th value: stride * k + bias + bits[k]
   kDictionary = 6,  // bits[k] is the number of a kReference value
   kDecimal = 7,     // float8: (base + bits[k]) / 10^shift
+  kIndexed = 8,     // by value: number bits[k] of a list
 };
-inline constexpr uint8_t kMaxEncoding = 7;
+inline constexpr uint8_t kMaxEncoding = 8;
 
 inline constexpr uint8_t kEntryHasNulls = 0x01;
 inline constexpr uint8_t kEntryHasMinMax = 0x02;  // kPlain: min and max stand in front
@@ -30,10 +31,11 @@ struct ColumnEntry {
   Column column;
   Encoding encoding;
   uint8_t width;   // of bits
-  uint8_t shift;   // kPacked, kDecimal; kDictionary: width of the bits of its value table
+  uint8_t shift;   // kPacked, kDecimal; kDictionary: width of the bits of its value table;
+                   // kIndexed: values in the list, less one
   uint8_t flags;   // kEntry*
   uint32_t data;   // offset of the encoded data in the section
-  uint32_t table;  // kReference, kDictionary: offset of the ValueTable
+  uint32_t table;  // kReference, kDictionary: offset of the ValueTable; kIndexed: of the list
 };
 static_assert(sizeof(ColumnEntry) == 16);
 
@@ -63,8 +65,10 @@ inline constexpr size_t kColumnStride = kSlotsPerBlock + 8;
 // the bytes behind reference values are kept here, and the memory for them from image to image.
 class ColumnBuffer {
  public:
-  void Start(Column column) {
+  // try_indexed: kIndexed may be used. Not for what COPY encodes: looking costs too much there.
+  void Start(Column column, bool try_indexed = false) {
     column_ = column;
+    try_indexed_ = try_indexed;
     has_nulls_ = false;
     used_ = 0;
   }
@@ -87,15 +91,17 @@ class ColumnBuffer {
 
  private:
   char* DropNulls(char* at, uint64_t* values, uint32_t rows);
-  char* EncodeByValue(char* at, uint64_t* values, ColumnEntry* entry) const;
+  char* EncodeByValue(char* section, char* at, uint64_t* values, ColumnEntry* entry) const;
   bool EncodeDecimal(size_t best, const uint64_t* values, char** at, ColumnEntry* entry) const;
+  bool EncodeIndexed(char* section, size_t best, const uint64_t* values, char** at,
+                     ColumnEntry* entry) const;
   char* EncodeReference(char* section, char* at, const uint64_t* spans, ColumnEntry* entry);
   bool FindDictionary(const uint64_t* spans);
   char* WriteTable(char* section, char* at, const uint64_t* spans, uint32_t count, size_t size,
                    ColumnEntry* entry, uint8_t* width) const;
 
   Column column_ = {};
-  bool has_nulls_ = false;
+  bool has_nulls_ = false, try_indexed_ = false;
   uint32_t count_ = 0;  // of values that are not null, once they are dropped
   uint64_t nulls_[kMapWords];
   // Reference values as they will be stored. A span is the start in it, and the size in the upper

@@ -63,7 +63,8 @@ Status FlushFold::FinishImage(const TransactionOracle& oracle, std::string* out)
   RowStamp stamp = {meta.xid, meta.lsn, meta.cid, VersionKind::kInsert,
                     committed ? kVersionCommitted : uint8_t{0}};
   if (whole && committed && fold_.SeenByAll(meta)) stamp = kFrozenStamp;
-  return RestampImage(logged.section, stamp, meta.lsn, whole ? kSectionFolded : 0, out);
+  return RestampImage(logged.section, stamp, MakerOf(meta.xid), meta.lsn,
+                      whole ? kSectionFolded : 0, out);
 }
 
 Status FlushFold::Finish(const TransactionOracle& oracle, std::string* out) {

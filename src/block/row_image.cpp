@@ -7,10 +7,14 @@
 //   stamp_width: uint8    bits of a stamp index: 0 if there is one stamp
 //   first:       uint8    slot of row 0
 //   flags:       uint8    bit 0: dense: row i has slot first + i
+//                         bit 1: makers: several transactions made the frozen rows
 //   zero:        7 bytes
 //   slots:       32 bytes bit map, bit set = slot has a row; not if dense
-//   stamps:      per stamp xid uint64, lsn uint64, cid uint32, kind uint8, flags uint8, zero uint16
-//   directory:   per column
+//   stamps:      per stamp xid uint64, lsn uint64, cid uint32, kind uint8, flags uint8, zero
+//   uint16.
+//                xid 0, frozen: instead of the cid the lower half of the xid that made the rows,
+//                2 or 0 = not known; 0 if the image has makers
+//   directory:   per column; with makers one more, an int4 of them, null for rows not frozen
 //     column:    length int16, align uint8, flags uint8      types.h
 //     encoding:  uint8
 //     width:     uint8
@@ -29,6 +33,8 @@
 //       kLinear      base, stride, min, max int64, bits     value = base + stride * k + bits[k]
 //       kDecimal     base int64, bits                       float8 = (base + bits[k]) / 10^shift
 //       kPlain       [min int64, max int64,] the values, `length` bytes each
+//       kIndexed     bits; the value is number bits[k] of the shift + 1 values at `table`,
+//                    `length` bytes each. So far for makers only
 //       kReference   a table at `table`
 //       kDictionary  bits; the value is number bits[k] of the table at `table`, whose bits are
 //                    `shift` wide
@@ -88,6 +94,10 @@ Status RowImage::CheckStructure() {
   stamp_width_ = header.stamp_width;
   first_ = header.first;
   dense_ = (header.flags & kImageDense) != 0;
+  has_makers_ = (header.flags & kImageMakers) != 0;
+  if (header.flags & ~(kImageDense | kImageMakers)) {
+    return DamagedBlock("row image with unknown flags %#x", header.flags);
+  }
   if (rows_ > kSlotsPerBlock || natts_ > kMaxColumns || stamp_count_ > rows_ ||
       (rows_ > 0 && stamp_count_ == 0) || stamp_width_ > 8) {
     return DamagedBlock("row image with %u rows, %u columns, %u stamps", rows_, natts_,
@@ -111,7 +121,7 @@ Status RowImage::CheckStructure() {
   stamps_ = section_ + at;
   at += stamp_count_ * sizeof(StoredStamp);
   directory_ = reinterpret_cast<const ColumnEntry*>(section_ + at);
-  at += natts_ * sizeof(ColumnEntry);
+  at += (natts_ + (has_makers_ ? 1u : 0u)) * sizeof(ColumnEntry);
   stamp_index_ = section_ + at;
   if (!Fits(at, PackedReach(rows_, stamp_width_))) return DamagedBlock("row image ends early");
   for (uint32_t i = 0; i < stamp_count_; i++) {
@@ -127,7 +137,10 @@ Status RowImage::CheckStructure() {
     }
   }
   for (uint32_t i = 0; i < natts_; i++) OMENDB_RETURN_IF_ERROR(CheckColumn(i));
-  return Status::Ok();
+  if (!has_makers_) return Status::Ok();
+  if (directory_[natts_].column != kMakerColumn)
+    return DamagedBlock("makers of an impossible type");
+  return CheckColumn(natts_);
 }
 
 uint32_t RowImage::CountOf(const ColumnEntry& entry) const {
@@ -194,6 +207,11 @@ Status RowImage::CheckColumn(uint32_t attribute) const {
     case Encoding::kPlain:
       fits = Fits(data, (entry.flags & kEntryHasMinMax ? 16 : 0) +
                             uint64_t{count} * static_cast<uint16_t>(entry.column.length));
+      break;
+    case Encoding::kIndexed:
+      fits = Fits(data, packed) &&
+             Fits(entry.table,
+                  (uint64_t{entry.shift} + 1) * static_cast<uint16_t>(entry.column.length));
       break;
     case Encoding::kReference:
     case Encoding::kDictionary: {
@@ -268,7 +286,8 @@ uint32_t RowImage::stamp_index(uint32_t row) const {
 
 RowStamp RowImage::stamp_at(uint32_t index) const {
   const auto stored = LoadFixed<StoredStamp>(stamps_ + index * sizeof(StoredStamp));
-  return {stored.xid, stored.lsn, stored.cid, static_cast<VersionKind>(stored.kind), stored.flags};
+  return {stored.xid, stored.lsn, stored.xid == 0 ? 0 : stored.cid,
+          static_cast<VersionKind>(stored.kind), stored.flags};
 }
 
 RowStamp RowImage::stamp(uint32_t row) const { return stamp_at(stamp_index(row)); }
@@ -307,33 +326,48 @@ inline Value RowImage::ValueAt(const ColumnEntry& entry, uint32_t index) const {
       if (entry.flags & kEntryHasMinMax) data += 16;
       return static_cast<Value>(LoadByValue(
           entry.column.length, data + size_t{index} * static_cast<uint16_t>(entry.column.length)));
+    case Encoding::kIndexed: {
+      auto number = static_cast<uint32_t>(UnpackBits(data, index, entry.width));
+      if (number > entry.shift) number = 0;  // only in damaged bytes
+      return static_cast<Value>(LoadByValue(
+          entry.column.length,
+          section_ + entry.table + size_t{number} * static_cast<uint16_t>(entry.column.length)));
+    }
     default:
       return reinterpret_cast<Value>(ReferenceAt(entry, index));
   }
 }
 
-void RowImage::Decode(uint32_t row, uint32_t from, uint32_t to, Value* values, bool* nulls) const {
-  for (uint32_t i = from; i < to; i++) {
-    const ColumnEntry& entry = directory_[i];
-    uint32_t index = row;
-    if (entry.flags & kEntryHasNulls) {
-      const char* map = section_ + entry.data - NullMapSize(rows_);
-      const auto word = LoadFixed<uint64_t>(map + (row >> 6) * sizeof(uint64_t));
-      if (!(word >> (row & 63) & 1)) {
-        values[i] = 0;
-        nulls[i] = true;
-        continue;
-      }
-      index = static_cast<uint8_t>(map[NullMapWords(rows_) * sizeof(uint64_t) + (row >> 6)]) +
-              CountBits(word & ((uint64_t{1} << (row & 63)) - 1));
-    } else if (entry.encoding == Encoding::kAllNull) {
-      values[i] = 0;
-      nulls[i] = true;
-      continue;
-    }
-    values[i] = ValueAt(entry, index);
-    nulls[i] = false;
+// False, and 0, if it is null.
+inline bool RowImage::RowValue(const ColumnEntry& entry, uint32_t row, Value* value) const {
+  uint32_t index = row;
+  *value = 0;
+  if (entry.flags & kEntryHasNulls) {
+    const char* map = section_ + entry.data - NullMapSize(rows_);
+    const auto word = LoadFixed<uint64_t>(map + (row >> 6) * sizeof(uint64_t));
+    if (!(word >> (row & 63) & 1)) return false;
+    index = static_cast<uint8_t>(map[NullMapWords(rows_) * sizeof(uint64_t) + (row >> 6)]) +
+            CountBits(word & ((uint64_t{1} << (row & 63)) - 1));
+  } else if (entry.encoding == Encoding::kAllNull) {
+    return false;
   }
+  *value = ValueAt(entry, index);
+  return true;
+}
+
+void RowImage::Decode(uint32_t row, uint32_t from, uint32_t to, Value* values, bool* nulls) const {
+  for (uint32_t i = from; i < to; i++) nulls[i] = !RowValue(directory_[i], row, &values[i]);
+}
+
+uint32_t RowImage::maker(uint32_t row) const {
+  Value maker = 0;
+  if (has_makers_) {
+    RowValue(directory_[natts_], row, &maker);
+  } else {
+    maker = LoadFixed<uint32_t>(stamps_ + stamp_index(row) * sizeof(StoredStamp) +
+                                offsetof(StoredStamp, cid));
+  }
+  return maker == 0 ? kUnknownMaker : static_cast<uint32_t>(maker);
 }
 
 bool RowImage::MinMax(uint32_t attribute, int64_t* min, int64_t* max) const {

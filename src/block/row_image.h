@@ -29,13 +29,19 @@ struct RowStamp {
 // What a frozen row's stamp is in every image, whatever the builder was given.
 inline constexpr RowStamp kFrozenStamp = {0, 0, 0, VersionKind::kInsert, kVersionCommitted};
 
+// The maker of a frozen row: the lower half of the xid that made it. Visibility never asks for it:
+// it is shown as xmin, which applications compare to see whether a row has changed.
+inline constexpr uint32_t kUnknownMaker = 2;  // PostgreSQL's FrozenTransactionId
+inline uint32_t MakerOf(FullXid xid) { return static_cast<uint32_t>(xid); }
+
 // Collects rows column by column and encodes them. Keeps its memory from image to image.
 class RowImageBuilder {
  public:
   // Every row of an image has exactly natts attributes. Keeps a copy of the columns.
   void Start(Columns columns, uint32_t natts);
-  // REQUIRES: slots ascend. Copies what the values point to.
-  void Add(SlotNo slot, const RowStamp& stamp, const Value* values, const bool* nulls);
+  // REQUIRES: slots ascend. Copies what the values point to. maker: kept if the row is frozen.
+  void Add(SlotNo slot, const RowStamp& stamp, const Value* values, const bool* nulls,
+           uint32_t maker = kUnknownMaker);
   uint32_t rows() const { return rows_; }
   // Bytes of all values added so far, uncompressed; lets the caller close a block of wide rows.
   size_t raw_size() const { return raw_size_; }
@@ -47,6 +53,7 @@ class RowImageBuilder {
 
  private:
   void AddStamp(const RowStamp& stamp);
+  void AddMaker(uint32_t maker);
   char* WriteStamps(char* at) const;
 
   std::vector<ColumnBuffer> columns_;  // of the widest image so far
@@ -58,12 +65,16 @@ class RowImageBuilder {
   SlotNo slots_[kSlotsPerBlock];
   std::vector<RowStamp> stamps_;
   uint8_t stamp_index_[kSlotsPerBlock];
+  uint64_t makers_[kSlotsPerBlock];  // of the frozen rows
+  uint32_t maker_ = 0;               // of the first of them
+  bool any_frozen_ = false, several_makers_ = false;
+  ColumnBuffer maker_column_;
 };
 
-// Writes a copy of an image section whose rows all have one stamp, with another stamp.
-// kInvalidArgument if they have several.
-Status RestampImage(Slice section, const RowStamp& stamp, Lsn lsn, uint16_t section_flags,
-                    std::string* out);
+// Writes a copy of an image section whose rows all have one stamp, with another stamp and, if that
+// is a frozen one, maker. kInvalidArgument if they have several.
+Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn lsn,
+                    uint16_t section_flags, std::string* out);
 
 // Reads an image in place. Trivially copyable; valid as long as the section's bytes are, which must
 // be 8-aligned. Reference values point into the section, aligned as their column asks.
@@ -91,6 +102,8 @@ class RowImage {
   uint32_t stamps() const { return stamp_count_; }
   RowStamp stamp_at(uint32_t index) const;
   uint32_t stamp_index(uint32_t row) const;
+  // REQUIRES: the row is frozen. kUnknownMaker if it was written without one. O(1).
+  uint32_t maker(uint32_t row) const;
 
   // Decodes attributes [from, to) of a row into values[from..to), nulls[from..to).
   void Decode(uint32_t row, uint32_t from, uint32_t to, Value* values, bool* nulls) const;
@@ -107,6 +120,7 @@ class RowImage {
   uint32_t CountOf(const ColumnEntry& entry) const;
   const char* ReferenceAt(const ColumnEntry& entry, uint32_t index) const;
   Value ValueAt(const ColumnEntry& entry, uint32_t index) const;
+  bool RowValue(const ColumnEntry& entry, uint32_t row, Value* value) const;
 
   const char* section_ = nullptr;
   const ColumnEntry* directory_ = nullptr;
@@ -115,7 +129,7 @@ class RowImage {
   uint32_t size_ = 0;
   uint16_t rows_ = 0, natts_ = 0, stamp_count_ = 0;
   uint8_t stamp_width_ = 0, first_ = 0;
-  bool dense_ = false, all_frozen_ = false;
+  bool dense_ = false, all_frozen_ = false, has_makers_ = false;
   uint64_t slots_[kMapWords] = {};
   uint8_t slots_before_[kMapWords] = {};
 };

@@ -11,11 +11,11 @@
 namespace omendb {
 namespace {
 
-StoredStamp Stored(const RowStamp& stamp) {
+StoredStamp Stored(const RowStamp& stamp, uint32_t maker) {
   StoredStamp stored = {};
   stored.xid = stamp.xid;
   stored.lsn = stamp.lsn;
-  stored.cid = stamp.cid;
+  stored.cid = stamp.xid == 0 ? maker : stamp.cid;
   stored.kind = static_cast<uint8_t>(stamp.kind);
   stored.flags = stamp.flags;
   return stored;
@@ -28,6 +28,7 @@ void RowImageBuilder::Start(Columns columns, uint32_t natts) {
   rows_ = 0;
   raw_size_ = 0;
   stamps_.clear();
+  any_frozen_ = several_makers_ = false;
   if (columns_.size() < natts) {
     columns_.resize(natts);
     is_reference_.resize(natts);
@@ -42,9 +43,10 @@ void RowImageBuilder::Start(Columns columns, uint32_t natts) {
 }
 
 void RowImageBuilder::Add(SlotNo slot, const RowStamp& stamp, const Value* values,
-                          const bool* nulls) {
+                          const bool* nulls, uint32_t maker) {
   slots_[rows_] = slot;
   AddStamp(stamp);
+  if (stamp.xid == 0) AddMaker(maker);
   size_t size = by_value_size_;
   uint64_t* to = values_.get() + rows_;
   for (uint32_t i = 0; i < natts_; i++, to += kColumnStride) {
@@ -81,9 +83,18 @@ void RowImageBuilder::AddStamp(const RowStamp& given) {
   stamps_.push_back(stamp);
 }
 
+void RowImageBuilder::AddMaker(uint32_t maker) {
+  if (!any_frozen_) {
+    any_frozen_ = true;
+    maker_ = maker;
+  }
+  several_makers_ |= maker != maker_;
+  makers_[rows_] = maker;
+}
+
 char* RowImageBuilder::WriteStamps(char* at) const {
   for (const RowStamp& stamp : stamps_) {
-    StoreFixed(at, Stored(stamp));
+    StoreFixed(at, Stored(stamp, several_makers_ ? 0 : maker_));
     at += sizeof(StoredStamp);
   }
   return at;
@@ -92,8 +103,15 @@ char* RowImageBuilder::WriteStamps(char* at) const {
 void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) {
   size_t bound = kSectionHeaderSize + sizeof(ImageHeader) + kSlotsPerBlock / 8 +
                  stamps_.size() * sizeof(StoredStamp) + kSlotsPerBlock + kImageTail + 16 +
-                 natts_ * sizeof(ColumnEntry);
+                 (natts_ + 1) * sizeof(ColumnEntry);
   for (uint32_t i = 0; i < natts_; i++) bound += columns_[i].EncodedBound(rows_);
+  if (several_makers_) {
+    maker_column_.Start(kMakerColumn, true);
+    for (uint32_t i = 0; i < rows_; i++) {
+      if (stamps_[stamp_index_[i]].xid != 0) maker_column_.AddNull(i);
+    }
+    bound += maker_column_.EncodedBound(rows_);
+  }
   const size_t start = out->size();
   out->resize(start + AlignUp(bound, 8));
   char* const section = out->data() + start;
@@ -106,7 +124,8 @@ void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) 
       stamps_.size() < 2 ? 0 : static_cast<uint8_t>(std::bit_width(stamps_.size() - 1));
   header.first = rows_ == 0 ? 0 : slots_[0];
   const bool dense = rows_ == 0 || slots_[rows_ - 1] - slots_[0] + 1u == rows_;
-  header.flags = dense ? kImageDense : 0;
+  header.flags =
+      static_cast<uint8_t>((dense ? kImageDense : 0) | (several_makers_ ? kImageMakers : 0));
   char* at = section + kSectionHeaderSize;
   StoreFixed(at, header);
   at += sizeof(header);
@@ -118,12 +137,17 @@ void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) 
   }
   at = WriteStamps(at);
   auto* directory = at;
-  at += natts_ * sizeof(ColumnEntry);
+  at += (natts_ + (several_makers_ ? 1 : 0)) * sizeof(ColumnEntry);
   at = PackBits(at, rows_, header.stamp_width,
                 [&](uint32_t i) { return uint64_t{stamp_index_[i]}; });
   for (uint32_t i = 0; i < natts_; i++, directory += sizeof(ColumnEntry)) {
     ColumnEntry entry;
     at = columns_[i].Encode(section, at, values_.get() + i * kColumnStride, rows_, &entry);
+    StoreFixed(directory, entry);
+  }
+  if (several_makers_) {
+    ColumnEntry entry;
+    at = maker_column_.Encode(section, at, makers_, rows_, &entry);
     StoreFixed(directory, entry);
   }
   const size_t size = AlignUp(static_cast<size_t>(at - section) + kImageTail, 8);
@@ -132,10 +156,10 @@ void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) 
   out->resize(start + size);
 }
 
-Status RestampImage(Slice section, const RowStamp& stamp, Lsn lsn, uint16_t section_flags,
-                    std::string* out) {
+Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn lsn,
+                    uint16_t section_flags, std::string* out) {
   const auto header = LoadFixed<ImageHeader>(section.data() + kSectionHeaderSize);
-  if (header.stamps != 1) {
+  if (header.stamps != 1 || (header.flags & kImageMakers)) {
     return Status::Make(StatusCode::kInvalidArgument, "row image has several stamps");
   }
   const size_t start = out->size();
@@ -143,7 +167,7 @@ Status RestampImage(Slice section, const RowStamp& stamp, Lsn lsn, uint16_t sect
   char* copy = out->data() + start;
   const size_t at = kSectionHeaderSize + sizeof(ImageHeader) +
                     (header.flags & kImageDense ? 0 : kSlotsPerBlock / 8);
-  StoreFixed(copy + at, Stored(stamp.xid == 0 ? kFrozenStamp : stamp));
+  StoreFixed(copy + at, Stored(stamp.xid == 0 ? kFrozenStamp : stamp, maker));
   SealSection(copy, section.size(), kSectionRowImage, section_flags, lsn);
   return Status::Ok();
 }

@@ -17,11 +17,13 @@ struct ImageHeader {
 static_assert(sizeof(ImageHeader) == 16);
 
 inline constexpr uint8_t kImageDense = 0x01;
+inline constexpr uint8_t kImageMakers = 0x02;
+inline constexpr Column kMakerColumn = {4, 4, kColumnByValue};
 
 struct StoredStamp {
   uint64_t xid;
   uint64_t lsn;
-  uint32_t cid;
+  uint32_t cid;  // xid 0: maker
   uint8_t kind;
   uint8_t flags;
   uint16_t reserved;

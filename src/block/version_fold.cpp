@@ -49,7 +49,7 @@ void VersionFold::FoldSlot(SlotNo slot, std::span<const StoredVersion> versions)
   markers_.clear();
   bool ended = false;
   for (const StoredVersion& version : versions) {
-    Kept kept = {version, slot, false, 0};
+    Kept kept = {version, slot, false, 0, kUnknownMaker};
     VersionMeta& meta = kept.version.meta;
     const Verdict verdict = Judge(meta);
     if (verdict == Verdict::kAborted) continue;
@@ -123,6 +123,11 @@ Status VersionFold::FinishSlot(size_t first) {
       kept.natts = static_cast<uint32_t>(natts);
     }
     if (IsSpeculativeInsert(meta)) continue;
+    if (meta.xid != 0) {
+      kept.maker = MakerOf(meta.xid);
+    } else if (kept.version.image != nullptr) {
+      kept.maker = kept.version.image->maker(kept.version.row);
+    }
     const bool last = i + 1 == kept_.size();
     if (scope_ == FoldScope::kPartial) {
       kept.in_image = last && meta.kind == VersionKind::kInsert;
@@ -188,7 +193,7 @@ Status VersionFold::WriteImages(Lsn lsn, Columns layout, std::string* out) {
       newest = std::max(newest, meta.lsn);
       const RowStamp stamp = {meta.xid, meta.lsn, meta.cid, meta.kind,
                               static_cast<uint8_t>(meta.flags & kVersionCommitted)};
-      image_builder_.Add(kept.slot, stamp, values_.data(), nulls());
+      image_builder_.Add(kept.slot, stamp, values_.data(), nulls(), kept.maker);
       written++;
     }
     image_builder_.Finish(flags ? lsn : newest, flags, out);

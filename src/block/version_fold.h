@@ -5,9 +5,9 @@
 //   1. Of an aborted transaction: dropped, whatever it is.
 //   2. Lock: dropped if its transaction has ended, else kept, also below the end of the list (3):
 //      a share lock outlives the update of another transaction that did not conflict with it.
-//   3. Row seen by all: ends the list. kWhole: frozen, becomes an image row. kPartial: kept as it
-//   is,
-//      for its LSN says what it supersedes in the values that it will meet.
+//   3. Row seen by all: ends the list. kWhole: frozen, becomes an image row, which keeps its maker.
+//      kPartial: kept as it is, for its LSN says what it supersedes in the values that it will
+//      meet.
 //   4. Delete or move seen by all: ends the list. kWhole: dropped. kPartial: kept, likewise.
 //   5. Confirm of a speculative insert: makes the insert of its xid a plain one, with the confirm's
 //      LSN and command id (a copy of the bare insert that comes back is then older than it, and a
@@ -60,6 +60,7 @@ class VersionFold {
     SlotNo slot;
     bool in_image;
     uint32_t natts;  // of a row
+    uint32_t maker;  // of a row in an image
   };
   // A speculative insert's end, met above it; the insert takes its place in kept_.
   struct Marker {

@@ -73,6 +73,12 @@ void HoldRow(RowHolder* holder, const RowVersion& version, const RowId& id, Rela
   holder->superseded_by = version.superseded_by;
 }
 
+TransactionId XminOf(const RowHolder& holder) {
+  static_assert(kUnknownMaker == FrozenTransactionId);
+  if (holder.meta.xid != 0) return ShortXid(holder.meta);
+  return holder.in_image ? holder.image.maker(holder.row) : FrozenTransactionId;
+}
+
 void LetRowGo(RowHolder* holder) {
   if (holder->pin != nullptr && holder->pin->block != nullptr) SetBlockPin(holder->pin, nullptr);
 }

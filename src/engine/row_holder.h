@@ -28,6 +28,9 @@ void HoldImageRow(RowHolder* holder, CachedBlock* block, const RowImage& image, 
                   const VersionMeta& meta, const RowId& id);
 // Copies a packed row.
 void HoldPackedRow(RowHolder* holder, Slice packed, const VersionMeta& meta, const RowId& id);
+// The xid that made the row, for showing it. REQUIRES: the row's bytes are still held, or it is not
+// frozen.
+TransactionId XminOf(const RowHolder& holder);
 // Forgets the row, keeps the memory.
 void LetRowGo(RowHolder* holder);
 

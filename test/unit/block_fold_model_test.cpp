@@ -1,6 +1,6 @@
 // Random histories of one block, stored, flushed and folded in random ways, against a model that
 // only knows the history: every snapshot that may still be taken must see the same row in every
-// slot, and every lock of a running transaction must still be there.
+// slot, made by the same transaction, and every lock of a running transaction must still be there.
 #include <algorithm>
 #include <set>
 
@@ -27,7 +27,9 @@ struct Transaction {
 // A snapshot: transactions that ended by committing up to a step are visible.
 class World {
  public:
-  explicit World(uint64_t seed) : random_(seed) {}
+  // Every other world's lower halves of xids change their sign on the way.
+  explicit World(uint64_t seed)
+      : random_(seed), next_xid_(seed % 2 ? 10 : (FullXid{3} << 31) - 20) {}
 
   bool Visible(FullXid xid, uint64_t step) const {
     if (xid == 0) return true;
@@ -78,7 +80,10 @@ class World {
       ExpectOk(
           reader.DecodeUpTo(natts, values.data(), nulls, reinterpret_cast<char*>(scratch.data())));
     }
-    std::string text = std::to_string(natts);
+    const uint32_t maker = v.meta.xid != 0      ? MakerOf(v.meta.xid)
+                           : v.image != nullptr ? v.image->maker(v.row)
+                                                : kUnknownMaker;
+    std::string text = std::to_string(natts) + " by " + std::to_string(maker);
     for (uint32_t i = 0; i < natts; i++) {
       text += "|" + (nulls[i] ? "null" : Content(kLayout[i], values[i]));
     }
@@ -89,7 +94,7 @@ class World {
   std::map<FullXid, Transaction> transactions_;
   std::vector<HistoryVersion> history_;
   uint64_t step_ = 0;
-  FullXid next_xid_ = 10;
+  FullXid next_xid_;
   Lsn lsn_ = 1000;
 };
 

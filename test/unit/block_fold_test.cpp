@@ -81,6 +81,76 @@ TEST_F(Fold, FreezesWhatEveryoneSeesAndDropsWhatIsOlder) {
   EXPECT_EQ(view.max_lsn(), 120u) << "of all that went in, dropped or not";
 }
 
+TEST_F(Fold, AFrozenRowKeepsItsMakerHoweverOftenItIsFolded) {
+  auto makers = [](const std::string& value) {
+    AlignedBytes bytes(value);
+    BlockView view;
+    ExpectOk(BlockView::Parse(bytes.slice(), true, &view));
+    std::vector<uint32_t> found;
+    StoredVersion v;
+    for (SlotNo slot = 0; slot < 4; slot++) {
+      if (!view.NextVersion(slot, ~Lsn{0}, &v)) continue;
+      found.push_back(v.meta.xid == 0 ? v.image->maker(v.row) : 0);
+    }
+    return found;
+  };
+  using Makers = std::vector<uint32_t>;
+  const FullXid epoch = FullXid{1} << 32;
+  for (FullXid xid : {epoch + 5, epoch + 6, epoch + 7}) {
+    oracle_.verdicts[xid] = Verdict::kCommitted;
+  }
+  oracle_.horizon = epoch + 7;
+  std::string value = Flush(FoldScope::kWhole, {{1, Meta(epoch + 5, 100, kIns), Row(1)},
+                                                {2, Meta(epoch + 5, 101, kIns), Row(2)},
+                                                {3, Meta(epoch + 6, 102, kIns), Row(3)}});
+  EXPECT_EQ(makers(value), (Makers{5, 5, 6}));
+  value = FoldAll({value, Flush(FoldScope::kPartial, {{2, Meta(epoch + 7, 110, kUpd), Row(4)}})},
+                  FoldScope::kWhole);
+  EXPECT_EQ(makers(value), (Makers{5, 0, 6})) << "the update is not frozen yet";
+  oracle_.horizon = epoch + 8;
+  for (int round = 0; round < 3; round++) {
+    value = FoldAll({value}, FoldScope::kWhole);
+    EXPECT_EQ(makers(value), (Makers{5, 7, 6}));
+  }
+  const std::string gone =
+      Flush(FoldScope::kPartial, {{3, Meta(epoch + 7, 120, VersionKind::kDelete), ""},
+                                  {1, Meta(epoch + 7, 121, VersionKind::kDelete), ""}});
+  EXPECT_EQ(makers(FoldAll({value, gone}, FoldScope::kWhole)), (Makers{7}));
+}
+
+TEST_F(Fold, ALoggedImageFrozenByItsFlushKeepsItsMaker) {
+  RowImageBuilder builder;
+  builder.Start(kLayout, 1);
+  const bool null = false;
+  for (uint32_t i = 0; i < 20; i++) {
+    const Value value = i;
+    builder.Add(static_cast<SlotNo>(i), {0, 0, 0, kIns, 0}, &value, &null);
+  }
+  std::string section;
+  builder.Finish(0, 0, &section);
+  const AlignedBytes logged(section);
+  for (bool touched : {false, true}) {
+    FlushFold fold;
+    fold.Start(kLayout, FoldScope::kWhole);
+    fold.AddImage(Meta(8, 100, kIns, kVersionCommitted), logged.slice());
+    if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), Row(1));
+    std::string out;
+    ExpectOk(fold.Finish(oracle_, &out));
+    if (!touched) {
+      EXPECT_EQ(out.size(), section.size());
+    }
+    AlignedBytes bytes(out);
+    BlockView view;
+    ExpectOk(BlockView::Parse(bytes.slice(), true, &view));
+    for (uint32_t i = 0; i < 20; i++) {
+      StoredVersion v;
+      ASSERT_TRUE(view.NextVersion(static_cast<SlotNo>(i), ~Lsn{0}, &v));
+      EXPECT_EQ(v.meta.xid, 0u);
+      EXPECT_EQ(v.image->maker(v.row), touched && i == 3 ? 9u : 8u);
+    }
+  }
+}
+
 TEST_F(Fold, KeepsWhatSomeoneMayStillNeed) {
   const std::string value = Flush(FoldScope::kWhole, {{1, Meta(12, 100, kIns), Row(1)},
                                                       {1, Meta(13, 110, kUpd), Row(2)},

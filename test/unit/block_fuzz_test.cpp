@@ -26,13 +26,14 @@ std::string RandomValueBytes(std::mt19937_64& random) {
   if (random() % 4 != 0) {
     RowImageBuilder builder;
     builder.Start(columns, natts);
-    const uint64_t density = 1 + random() % 3;
+    const uint64_t density = 1 + random() % 3, makers = 1 + random() % 12;
     for (uint32_t slot = 0; slot < 40; slot++) {
       if (random() % density != 0) continue;
       TestRow row(natts);
       random_row(&row);
       builder.Add(static_cast<SlotNo>(slot * 2), {random() % 3, 4, 5, VersionKind::kInsert, 0},
-                  row.values.data(), row.nulls.get());
+                  row.values.data(), row.nulls.get(),
+                  static_cast<uint32_t>(random() % makers * 0x10000000));
     }
     builder.Finish(90, kSectionFolded, &out);
   }
@@ -82,6 +83,7 @@ void ReadAll(const BlockView& view, bool follow) {
         }
         columns = image_columns;
         sum += v.image->stamp(v.row).xid + v.image->SlotOf(v.row);
+        if (v.meta.xid == 0) sum += v.image->maker(v.row);
       } else {
         for (char c : v.payload) sum += static_cast<unsigned char>(c);
         if (!CarriesRow(v.meta.kind)) continue;

@@ -179,6 +179,8 @@ TEST(RowImage, RandomImagesOfAllTypesComeBack) {
     for (uint64_t& n : nulls_in) n = random() % 5;
     builder.Start(columns, natts);
     std::vector<std::pair<SlotNo, RowStamp>> rows;
+    std::vector<uint32_t> makers;
+    const uint64_t transactions = 1 + random() % 60;
     std::vector<std::vector<std::string>> expected;
     const uint64_t density = 1 + random() % 4, stamps = 1 + random() % 40;
     for (uint32_t slot = random() % 200; slot < 256; slot++) {
@@ -191,7 +193,9 @@ TEST(RowImage, RandomImagesOfAllTypesComeBack) {
         contents.push_back(row.nulls[i] ? "null" : Content(columns[i], row.values[i]));
       }
       RowStamp stamp = {random() % stamps, 50, 2, VersionKind::kInsert, kVersionCommitted};
-      builder.Add(static_cast<SlotNo>(slot), stamp, row.values.data(), row.nulls.get());
+      makers.push_back(static_cast<uint32_t>(3 + random() % transactions * 0x4000001));
+      builder.Add(static_cast<SlotNo>(slot), stamp, row.values.data(), row.nulls.get(),
+                  makers.back());
       if (stamp.xid == 0) stamp = kFrozenStamp;
       rows.push_back({static_cast<SlotNo>(slot), stamp});
       expected.push_back(contents);
@@ -213,6 +217,9 @@ TEST(RowImage, RandomImagesOfAllTypesComeBack) {
       EXPECT_EQ(image.stamp(i), rows[i].second);
       EXPECT_EQ(image.stamp_at(image.stamp_index(i)), rows[i].second);
       all_frozen &= rows[i].second.xid == 0;
+      if (rows[i].second.xid == 0) {
+        EXPECT_EQ(image.maker(i), makers[i]);
+      }
       for (uint32_t from = 0; from < natts;) {
         const uint32_t to = from + 1 + random() % (natts - from);
         image.Decode(i, from, to, values.data(), nulls.get());
@@ -274,7 +281,7 @@ TEST(RowImage, ARestampedCopyDiffersInItsStampOnly) {
     std::string out, copy;
     builder.Finish(1, 0, &out);
     const RowStamp stamp = {77, 78, 79, VersionKind::kInsert, kVersionCommitted};
-    ExpectOk(RestampImage(out, stamp, 78, kSectionFolded, &copy));
+    ExpectOk(RestampImage(out, stamp, 77, 78, kSectionFolded, &copy));
     BlockView view;
     AlignedBytes bytes(copy);
     ExpectOk(BlockView::Parse(bytes.slice(), true, &view));
@@ -289,6 +296,64 @@ TEST(RowImage, ARestampedCopyDiffersInItsStampOnly) {
     EXPECT_EQ(value, 79u * 3);
     EXPECT_FALSE(view.NextVersion(static_cast<SlotNo>(79 * step), 78, &version));
   }
+}
+
+TEST(RowImage, ARestampedCopyThatIsFrozenKeepsItsMaker) {
+  RowImageBuilder builder;
+  const Column column = kInt4;
+  const Value value = 5;
+  const bool null = false;
+  std::string out, copy, several;
+  builder.Start(Columns(&column, 1), 1);
+  builder.Add(3, kStamp, &value, &null);
+  builder.Finish(1, 0, &out);
+  ExpectOk(RestampImage(out, kFrozenStamp, 0xfffffff0u, 78, kSectionFolded, &copy));
+  RowImage image;
+  AlignedBytes bytes(copy);
+  ExpectOk(RowImage::Open(bytes.slice(), &image));
+  EXPECT_TRUE(image.all_frozen());
+  EXPECT_EQ(image.stamp(0), kFrozenStamp);
+  EXPECT_EQ(image.maker(0), 0xfffffff0u);
+
+  builder.Start(Columns(&column, 1), 1);
+  builder.Add(3, kFrozenStamp, &value, &null, 7);
+  builder.Add(4, kFrozenStamp, &value, &null, 8);
+  builder.Finish(1, 0, &several);
+  EXPECT_EQ(RestampImage(several, kStamp, 0, 78, 0, &copy).code(), StatusCode::kInvalidArgument);
+}
+
+// Bytes that 256 rows of one constant column take in an image.
+size_t FrozenSize(const std::function<uint32_t(uint32_t)>& maker) {
+  RowImageBuilder builder;
+  const Column column = kInt4;
+  builder.Start(Columns(&column, 1), 1);
+  const Value value = 5;
+  const bool null = false;
+  for (uint32_t i = 0; i < 256; i++) {
+    builder.Add(static_cast<SlotNo>(i), kFrozenStamp, &value, &null, maker(i));
+  }
+  std::string out;
+  builder.Finish(1, kSectionFolded, &out);
+  AlignedBytes bytes(out);
+  RowImage image;
+  ExpectOk(RowImage::Open(bytes.slice(), &image));
+  EXPECT_TRUE(image.all_frozen());
+  EXPECT_EQ(image.stamps(), 1u);
+  for (uint32_t i = 0; i < 256; i++) EXPECT_EQ(image.maker(i), maker(i)) << i;
+  return out.size();
+}
+
+TEST(RowImage, MakersTakeNoMoreSpaceThanTheyDiffer) {
+  const size_t none = FrozenSize([](uint32_t) { return kUnknownMaker; });
+  EXPECT_EQ(FrozenSize([](uint32_t) { return 4000000000u; }), none) << "a bulk load";
+  EXPECT_LE(FrozenSize([](uint32_t i) { return 7000000 + i; }), none + 16 + 32)
+      << "a row per transaction";
+  auto few_changed = [](uint32_t i) { return i % 60 == 0 ? 9000000 + i * 977 : 5000u; };
+  EXPECT_LE(FrozenSize(few_changed), none + 16 + 6 * 4 + 256 * 3 / 8 + 8);
+  std::mt19937_64 random(8);
+  std::vector<uint32_t> makers(256);
+  for (uint32_t& m : makers) m = 4294000000u + static_cast<uint32_t>(random() % (1 << 14));
+  EXPECT_LE(FrozenSize([&](uint32_t i) { return makers[i]; }), none + 32 + 256 * 14 / 8 + 8);
 }
 
 TEST(RowImage, AppendsBehindWhatTheStringHolds) {
