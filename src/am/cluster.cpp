@@ -86,11 +86,11 @@ StorableRow Reform(const Rewrite& rewrite, const StorableRow& row) {
   return MakeStorableCopy(rewrite.new_table, row, HEAP_INSERT_SKIP_FSM | HEAP_INSERT_NO_LOGICAL);
 }
 
-void WriteFrozen(Rewrite* rewrite, const StorableRow& row) {
+void WriteFrozen(Rewrite* rewrite, const StorableRow& row, TransactionId maker) {
   EnsurePlace(rewrite);
   auto slot = static_cast<SlotNo>(rewrite->next_slot++);
   VersionMeta meta{kFrozenXid, 0, FirstCommandId, VersionKind::kInsert, 0};
-  CopyRowVersion(&rewrite->block, slot, meta, Reform(*rewrite, row));
+  CopyRowVersion(&rewrite->block, slot, meta, maker, Reform(*rewrite, row));
 }
 
 void WriteHistory(Rewrite* rewrite, const RowHistory& history) {
@@ -101,7 +101,8 @@ void WriteHistory(Rewrite* rewrite, const RowHistory& history) {
     RowHolder* holder = history.versions[i].holder;
     if (holder != nullptr) {
       StorableRow row = DecodeHeld(rewrite->old_table, holder, rewrite->old_columns);
-      CopyRowVersion(&rewrite->block, slot, meta, Reform(*rewrite, row));
+      CopyRowVersion(&rewrite->block, slot, meta, history.versions[i].maker,
+                     Reform(*rewrite, row));
       continue;
     }
     // Where a moved row went is not known yet. Only snapshots older than the move see this one, and
@@ -197,7 +198,7 @@ void PutRow(Rewrite* rewrite, const RowHistory& history, const RowId& id) {
   StorableRow values = DecodeHeld(rewrite->old_table, row->holder, rewrite->old_columns);
   HeapTuple tuple =
       heap_form_tuple(RelationGetDescr(rewrite->old_table), values.values, values.nulls);
-  HeapTupleHeaderSetXmin(tuple->t_data, complete ? FrozenTransactionId : InvalidTransactionId);
+  HeapTupleHeaderSetXmin(tuple->t_data, complete ? row->maker : InvalidTransactionId);
   EncodeTid(id, &tuple->t_self);
   tuplesort_putheaptuple(g_sort, tuple);
   pgstat_progress_update_param(PROGRESS_CLUSTER_HEAP_TUPLES_SCANNED,
@@ -205,7 +206,8 @@ void PutRow(Rewrite* rewrite, const RowHistory& history, const RowId& id) {
 }
 
 void WriteSorted(Rewrite* rewrite, HeapTuple tuple) {
-  if (HeapTupleHeaderGetRawXmin(tuple->t_data) != FrozenTransactionId) {
+  TransactionId maker = HeapTupleHeaderGetRawXmin(tuple->t_data);
+  if (!TransactionIdIsValid(maker)) {
     RewriteRow(rewrite, DecodeTid(&tuple->t_self), false);
     return;
   }
@@ -215,7 +217,7 @@ void WriteSorted(Rewrite* rewrite, HeapTuple tuple) {
   auto* values = static_cast<Value*>(palloc(sizeof(Value) * Max(natts, 1)));
   auto* nulls = static_cast<bool*>(palloc(Max(natts, 1)));
   heap_deform_tuple(tuple, descriptor, values, nulls);
-  WriteFrozen(rewrite, StorableRow{values, nulls, natts});
+  WriteFrozen(rewrite, StorableRow{values, nulls, natts}, maker);
   MemoryContextSwitchTo(caller);
   MemoryContextReset(rewrite->row_context);
 }

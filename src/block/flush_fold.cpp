@@ -69,8 +69,9 @@ Status FlushFold::FinishImage(const TransactionOracle& oracle, std::string* out)
 
 Status FlushFold::Finish(const TransactionOracle& oracle, std::string* out) {
   OMENDB_RETURN_IF_ERROR(OpenImages());
+  // Makers stay only where the rows stay frozen: in a new block.
   if (images_.size() == 1 && versions_.empty() && images_[0].rows() > 0 &&
-      images_[0].stamps() == 1) {
+      images_[0].stamps() == 1 && !(images_[0].has_makers() && scope_ != FoldScope::kWhole)) {
     return FinishImage(oracle, out);
   }
   for (size_t i = 0; i < images_.size(); i++) {

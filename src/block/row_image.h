@@ -72,7 +72,8 @@ class RowImageBuilder {
 };
 
 // Writes a copy of an image section whose rows all have one stamp, with another stamp and, if that
-// is a frozen one, maker. kInvalidArgument if they have several.
+// is a frozen one, maker; kUnknownMaker leaves frozen rows the makers that they have.
+// kInvalidArgument if the rows have several stamps, or makers that the new stamp cannot keep.
 Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn lsn,
                     uint16_t section_flags, std::string* out);
 
@@ -98,6 +99,8 @@ class RowImage {
   RowStamp stamp(uint32_t row) const;
   // All rows frozen: nothing to ask the transaction system. O(1).
   bool all_frozen() const { return all_frozen_; }
+  // Several transactions made the frozen rows.
+  bool has_makers() const { return has_makers_; }
   // Number of distinct stamps and the i-th; stamp_index(row) < stamps().
   uint32_t stamps() const { return stamp_count_; }
   RowStamp stamp_at(uint32_t index) const;

@@ -159,7 +159,8 @@ void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) 
 Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn lsn,
                     uint16_t section_flags, std::string* out) {
   const auto header = LoadFixed<ImageHeader>(section.data() + kSectionHeaderSize);
-  if (header.stamps != 1 || (header.flags & kImageMakers)) {
+  const bool keeps_makers = stamp.xid == 0 && maker == kUnknownMaker;
+  if (header.stamps != 1 || ((header.flags & kImageMakers) && !keeps_makers)) {
     return Status::Make(StatusCode::kInvalidArgument, "row image has several stamps");
   }
   const size_t start = out->size();
@@ -167,7 +168,10 @@ Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn ls
   char* copy = out->data() + start;
   const size_t at = kSectionHeaderSize + sizeof(ImageHeader) +
                     (header.flags & kImageDense ? 0 : kSlotsPerBlock / 8);
-  StoreFixed(copy + at, Stored(stamp.xid == 0 ? kFrozenStamp : stamp, maker));
+  const auto old = LoadFixed<StoredStamp>(copy + at);
+  if (!keeps_makers || old.xid != 0) {
+    StoreFixed(copy + at, Stored(stamp.xid == 0 ? kFrozenStamp : stamp, maker));
+  }
   SealSection(copy, section.size(), kSectionRowImage, section_flags, lsn);
   return Status::Ok();
 }

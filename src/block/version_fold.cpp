@@ -123,9 +123,8 @@ Status VersionFold::FinishSlot(size_t first) {
       kept.natts = static_cast<uint32_t>(natts);
     }
     if (IsSpeculativeInsert(meta)) continue;
-    if (meta.xid != 0) {
-      kept.maker = MakerOf(meta.xid);
-    } else if (kept.version.image != nullptr) {
+    if (meta.xid != 0) kept.maker = MakerOf(meta.xid);
+    if (kept.maker == kUnknownMaker && kept.version.image != nullptr) {
       kept.maker = kept.version.image->maker(kept.version.row);
     }
     const bool last = i + 1 == kept_.size();

@@ -53,6 +53,7 @@ KeptVersion* Keep(RowHistory* history, const VersionMeta& meta) {
 }
 
 void Freeze(KeptVersion* kept) {
+  kept->maker = XminOf(*kept->holder);
   kept->meta = VersionMeta{kFrozenXid, 0, 0, VersionKind::kInsert, 0};
 }
 
@@ -162,9 +163,9 @@ void StartImage(BlockCopy* copy, uint32_t natts) {
   copy->image_natts = natts;
 }
 
-void AddToImage(SlotNo slot, const StorableRow& row) {
+void AddToImage(SlotNo slot, const StorableRow& row, uint32_t maker) {
   Guarded([&] {
-    g_builder->Add(slot, RowStamp{0, 0, 0, VersionKind::kInsert, 0}, row.values, row.nulls);
+    g_builder->Add(slot, RowStamp{0, 0, 0, VersionKind::kInsert, 0}, row.values, row.nulls, maker);
     return Status::Ok();
   });
 }
@@ -245,7 +246,8 @@ void StartBlockCopy(BlockCopy* copy, BlockNo block) {
   copy->waiting_count = copy->waiting_capacity = 0;
 }
 
-void CopyRowVersion(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, const StorableRow& row) {
+void CopyRowVersion(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, uint32_t maker,
+                    const StorableRow& row) {
   size_t size = PackedRowSize(Columns(copy->columns, row.natts), row.values, row.nulls, row.natts);
   bool in_image = meta.xid == kFrozenXid && size <= kWidestImageRow;
   if (in_image && copy->image_rows > 0) {
@@ -257,7 +259,7 @@ void CopyRowVersion(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, const
     return;
   }
   if (copy->image_rows == 0) StartImage(copy, row.natts);
-  AddToImage(slot, row);
+  AddToImage(slot, row, maker);
   copy->image_rows++;
 }
 
@@ -281,11 +283,11 @@ void FinishBlockCopy(BlockCopy* copy) {
 namespace {
 
 // Images in the write buffer have the stamp of frozen rows: who made them stands beside.
-Slice Frozen(Slice section) {
+Slice Frozen(Slice section, FullXid maker) {
   Guarded([&] {
     MakeBuilder();
     g_image->clear();
-    return RestampImage(section, kFrozenStamp, 0, 0, g_image);
+    return RestampImage(section, kFrozenStamp, MakerOf(maker), 0, 0, g_image);
   });
   return *g_image;
 }
@@ -300,7 +302,7 @@ Slice WholeImage(const BlockRows& rows, TransactionId oldest_xmin) {
     bool same = i > 0 && row.meta.xid == rows.rows[i - 1].meta.xid;
     if (!same && !SeenByEveryone(row.meta, StateOf(row.meta, nullptr), oldest_xmin)) return Slice();
   }
-  Slice section = image->all_frozen() ? image->section() : Frozen(image->section());
+  Slice section = image->all_frozen() ? image->section() : Frozen(image->section(), rows.rows[0].meta.xid);
   return ImageFitsRecord(section) ? section : Slice();
 }
 
@@ -308,7 +310,7 @@ void CopyHistory(BlockCopy* copy, Columns layout, SlotNo slot, const RowHistory&
   for (int i = history.count - 1; i >= 0; i--) {
     const KeptVersion& kept = history.versions[i];
     if (kept.holder != nullptr) {
-      CopyRowVersion(copy, slot, kept.meta, DecodeAsStored(kept.holder, layout));
+      CopyRowVersion(copy, slot, kept.meta, kept.maker, DecodeAsStored(kept.holder, layout));
     } else if (kept.meta.kind == VersionKind::kMove) {
       char target[kMovePayloadSize];
       EncodeMovePayload(kept.moved_to.block, kept.moved_to.slot, target);

@@ -15,6 +15,7 @@ namespace omendb {
 struct KeptVersion {
   VersionMeta meta;   // xid kFrozenXid: every snapshot sees it; lsn means nothing
   RowHolder* holder;  // of a row
+  uint32_t maker;     // of a row that every snapshot sees: its xmin
   RowId moved_to;     // of a kMove: in the original storage
 };
 
@@ -56,7 +57,8 @@ struct BlockCopy {
 void InitBlockCopy(BlockCopy* copy, Relation relation, const Column* columns);
 void StartBlockCopy(BlockCopy* copy, BlockNo block);
 // REQUIRES: slots ascend; the versions of a slot come oldest first.
-void CopyRowVersion(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, const StorableRow& row);
+void CopyRowVersion(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, uint32_t maker,
+                    const StorableRow& row);
 void CopyRowEnd(BlockCopy* copy, SlotNo slot, const VersionMeta& meta, Slice payload);
 // Logs and applies what was collected. The block must be new to the storage.
 void FinishBlockCopy(BlockCopy* copy);

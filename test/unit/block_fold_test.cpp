@@ -151,6 +151,41 @@ TEST_F(Fold, ALoggedImageFrozenByItsFlushKeepsItsMaker) {
   }
 }
 
+// A copy of a table logs images of frozen rows under an xid that says only that.
+TEST_F(Fold, ALoggedImageOfFrozenRowsKeepsTheirMakers) {
+  for (uint32_t makers : {1u, 7u}) {
+    RowImageBuilder builder;
+    builder.Start(kLayout, 1);
+    const bool null = false;
+    for (uint32_t i = 0; i < 20; i++) {
+      const Value value = i;
+      builder.Add(static_cast<SlotNo>(i), {0, 0, 0, kIns, 0}, &value, &null, 50 + i % makers);
+    }
+    std::string section;
+    builder.Finish(0, 0, &section);
+    const AlignedBytes logged(section);
+    for (FoldScope scope : {FoldScope::kWhole, FoldScope::kPartial}) {
+      for (bool touched : {false, true}) {
+        FlushFold fold;
+        fold.Start(kLayout, scope);
+        fold.AddImage(Meta(kUnknownMaker, 100, kIns, kVersionCommitted), logged.slice());
+        if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), Row(1));
+        std::string out;
+        ExpectOk(fold.Finish(oracle_, &out));
+        AlignedBytes bytes(out);
+        BlockView view;
+        ExpectOk(BlockView::Parse(bytes.slice(), true, &view));
+        for (uint32_t i = 0; i < 20; i++) {
+          StoredVersion v;
+          ASSERT_TRUE(view.NextVersion(static_cast<SlotNo>(i), ~Lsn{0}, &v));
+          if (scope == FoldScope::kPartial || v.meta.xid != 0) continue;
+          EXPECT_EQ(v.image->maker(v.row), touched && i == 3 ? 9u : 50 + i % makers);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(Fold, KeepsWhatSomeoneMayStillNeed) {
   const std::string value = Flush(FoldScope::kWhole, {{1, Meta(12, 100, kIns), Row(1)},
                                                       {1, Meta(13, 110, kUpd), Row(2)},
