@@ -36,4 +36,4 @@ UPDATE account SET balance = balance + 1;
 INSERT INTO account VALUES (5, 55);
 SELECT omendb.flush();
 SELECT * FROM account ORDER BY id;
-DROP TABLE account, born;
+DROP TABLE IF EXISTS account, born;
