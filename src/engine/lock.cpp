@@ -15,9 +15,7 @@ namespace {
 bool WriteLock(const ChangeContext& context, const RowId& id, CommandId cid, LockStrength strength,
                RowState* state) {
   // A version of one's own is locked by being uncommitted.
-  if (state->newest.xid != 0 && TransactionIdIsCurrentTransactionId(ShortXid(state->newest))) {
-    return true;
-  }
+  if (IsOwnVersion(state->newest)) return true;
   if (state->own_lock && state->own_strength >= strength) return true;
   FullXid xid = OwnFullXid();
   ChangeStep step;
@@ -141,8 +139,7 @@ TM_Result LockRow(const ChangeContext& context, RowId* id, CommandId cid, Snapsh
       bool named = (state->result == TM_Invisible || state->result == TM_SelfModified) &&
                    flags == 0 &&
                    ReadNamedVersion(context.relation, context.storage, *id, context.holder) &&
-                   context.holder->meta.cid >= cid && context.holder->meta.xid != 0 &&
-                   TransactionIdIsCurrentTransactionId(ShortXid(context.holder->meta));
+                   context.holder->meta.cid >= cid && IsOwnVersion(context.holder->meta);
       if (named) {
         state->result = TM_Invisible;
       } else {

@@ -11,8 +11,7 @@ namespace {
 
 bool SeenByEveryone(const RowVersion& version, XidState state, TransactionId oldest_xmin) {
   if (version.meta.xid == 0) return true;
-  return state == XidState::kCommitted &&
-         TransactionIdPrecedes(ShortXid(version.meta), oldest_xmin);
+  return state == XidState::kCommitted && version.meta.xid < WidenXid(oldest_xmin);
 }
 
 // Under an update in place: whether who does not see the update sees what it replaced.
@@ -78,7 +77,7 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
     bool running = state == XidState::kOwn || state == XidState::kInProgress;
     if (!CarriesRow(kind)) {
       if (SeenByEveryone(version, state, oldest_xmin)) {
-        info->died_by = ShortXid(version.meta);
+        info->died_by = DisplayedXid(version.meta);
         info->died_unknown = version.meta.xid == 0;
         break;
       }

@@ -62,8 +62,7 @@ int OwnOrdinal(const ReadView& view, Relation relation, StorageId storage, const
 
 uint8_t AliasOf(const ReadView& view, Relation relation, StorageId storage, const RowId& id,
                 const RowVersion& version) {
-  if (version.meta.kind != VersionKind::kUpdate || version.meta.xid == 0) return 0;
-  if (!TransactionIdIsCurrentTransactionId(ShortXid(version.meta))) return 0;
+  if (version.meta.kind != VersionKind::kUpdate || !IsOwnVersion(version.meta)) return 0;
   int ordinal = OwnOrdinal(view, relation, storage, id, version.meta.lsn, nullptr);
   return static_cast<uint8_t>(Min(ordinal, kAliasNewest));
 }

@@ -162,8 +162,7 @@ void ExamineRow(Relation relation, StorageId storage, const RowId& id, CommandId
   }
   if (!cursor.asked_store()) CountBlockAccess(relation, true);
   if (state->has_newest) {
-    bool own_newest = version.meta.kind == VersionKind::kUpdate && version.meta.xid != 0 &&
-                      TransactionIdIsCurrentTransactionId(ShortXid(version.meta));
+    bool own_newest = version.meta.kind == VersionKind::kUpdate && IsOwnVersion(version.meta);
     HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
     if (FirstOwnLsn(relation) != ~Lsn{0}) {
       int ordinal = OwnOrdinal(view, relation, storage, id, own_newest ? version.meta.lsn : 0,

@@ -4,6 +4,7 @@ extern "C" {
 #include "access/subtrans.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 }
@@ -18,13 +19,31 @@ void Remember(std::atomic<uint8_t>* hints, uint8_t bit) {
   if (hints != nullptr) hints->fetch_or(bit, std::memory_order_relaxed);
 }
 
+bool HasVerdict(const VersionMeta& meta) {
+  return meta.xid == 0 || (meta.flags & (kKnownCommitted | kKnownAborted)) != 0;
+}
+
 }  // namespace
 
 FullXid WidenXid(TransactionId xid) {
+  static TransactionId last = InvalidTransactionId;
+  static FullXid wide = 0;
+  static LocalTransactionId asked_in = InvalidLocalTransactionId;
+  if (likely(xid == last && asked_in == MyProc->lxid &&
+             asked_in != InvalidLocalTransactionId)) {
+    return wide;
+  }
   FullTransactionId next = ReadNextFullTransactionId();
   uint32 epoch = EpochFromFullTransactionId(next);
   if (xid > XidFromFullTransactionId(next)) epoch--;
-  return (static_cast<FullXid>(epoch) << 32) | xid;
+  wide = (static_cast<FullXid>(epoch) << 32) | xid;
+  last = xid;
+  asked_in = MyProc->lxid;
+  return wide;
+}
+
+bool IsOwnVersion(const VersionMeta& meta) {
+  return !HasVerdict(meta) && TransactionIdIsCurrentTransactionId(ShortXid(meta));
 }
 
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints) {
@@ -46,7 +65,9 @@ bool EffectInSnapshot(const VersionMeta& meta, std::atomic<uint8_t>* hints, Snap
   if (meta.xid == 0) return true;
   if ((meta.flags & kKnownAborted) != 0) return false;
   TransactionId xid = ShortXid(meta);
-  if ((meta.flags & kKnownCommitted) != 0) return !XidInMVCCSnapshot(xid, snapshot);
+  if ((meta.flags & kKnownCommitted) != 0) {
+    return meta.xid < WidenXid(snapshot->xmin) || !XidInMVCCSnapshot(xid, snapshot);
+  }
   if (TransactionIdIsCurrentTransactionId(xid)) return meta.cid < snapshot->curcid;
   if (XidInMVCCSnapshot(xid, snapshot)) return false;
   if (TransactionIdDidCommit(xid)) {
@@ -58,7 +79,8 @@ bool EffectInSnapshot(const VersionMeta& meta, std::atomic<uint8_t>* hints, Snap
 }
 
 bool EndedForEveryone(const VersionMeta& meta, struct GlobalVisState* horizon) {
-  return meta.xid == 0 || GlobalVisTestIsRemovableXid(horizon, ShortXid(meta));
+  return meta.xid == 0 ||
+         GlobalVisTestIsRemovableFullXid(horizon, FullTransactionIdFromU64(meta.xid));
 }
 
 bool LocksConflict(LockStrength held, LockStrength wanted) {

@@ -14,12 +14,19 @@ namespace omendb {
 
 enum class XidState { kOwn, kInProgress, kCommitted, kAborted };
 
+// REQUIRES, for more than showing it: the version is of a transaction that ended less than half a lap
+// ago. One without a verdict is: VACUUM sees to it.
 inline TransactionId ShortXid(const VersionMeta& meta) {
   return static_cast<TransactionId>(meta.xid);
 }
 
-// The 64-bit form of a transaction id that is in use: it is not ahead of the next one.
+// The 64-bit form of an xid that is not ahead of the next one to be given out and less than half a
+// lap behind it: an xmin, a horizon. Cheap for the same xid again within a transaction.
 FullXid WidenXid(TransactionId xid);
+
+// True if the version was made by the running transaction. Versions with a verdict stay in the store
+// for ever with their full xid, so its lower half alone says nothing.
+bool IsOwnVersion(const VersionMeta& meta);
 
 // The state now, not by any snapshot. May read clog.
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints);
