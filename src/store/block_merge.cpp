@@ -7,6 +7,7 @@
 #include "block/block_value.h"
 #include "block/fold.h"
 #include "block/row_image.h"
+#include "block/unresolved.h"
 #include "key/block_key.h"
 #include "store/families.h"
 #include "base/pure.h"
@@ -73,13 +74,29 @@ class FoldOperator : public AppendOperator {
     return AppendOperator::FullMergeV2(in, out);
   }
 
+  // A single operand above the bottom level: its verdicts can be noted where it stands. A file that
+  // spans storages need not reach the bottom whatever is compacted.
+  bool AllowSingleOperand() const override { return true; }
+
   // False leaves the operands as they are, each on its own.
   bool PartialMergeMulti(const rocksdb::Slice& key, const std::deque<rocksdb::Slice>& operands,
                          std::string* merged, rocksdb::Logger*) const override {
+    if (operands.size() == 1 && !HasUnresolved(operands[0])) return false;
     return Fold(key, nullptr, operands, FoldScope::kPartial, merged);
   }
 
  private:
+  static bool HasUnresolved(const rocksdb::Slice& operand) {
+    try {
+      AlignedValues values(operand.size(), 1);
+      values.Add(operand);
+      FullXid oldest;
+      return OldestUnresolvedXid(values.values()[0], &oldest).ok() && oldest != kNoUnresolvedXid;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+
   template <typename Operands>
   bool Fold(const rocksdb::Slice& key, const rocksdb::Slice* base, const Operands& operands,
             FoldScope scope, std::string* folded) const {

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdarg>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,10 +24,12 @@
 #include "store/damaged_block.h"
 #include "store/families.h"
 #include "store/flush_files.h"
+#include "store/manual_compaction.h"
 #include "store/primary_file_system.h"
 #include "store/rocksdb_status.h"
 #include "store/signal_mask.h"
 #include "store/store_state.h"
+#include "store/unresolved_property.h"
 
 namespace omendb {
 namespace {
@@ -237,18 +240,19 @@ class PrimaryStoreImpl : public PrimaryStore {
     return debt;
   }
 
-  Status Compact(StorageId storage) override {
-    OMENDB_RETURN_IF_ERROR(CheckOpen());
-    // It can take long and starts threads: so on a thread that takes no signals, while this one
-    // still answers them.
-    Status status;
-    std::thread compaction;
-    {
-      SignalBlock block;
-      compaction = std::thread([&] { status = CompactNow(storage); });
-    }
-    compaction.join();
-    return status;
+  Status StartCompaction(StorageId storage, FullXid unresolved_below) override;
+  bool CompactionEnded(Status* status) override {
+    if (compaction_ != nullptr && !compaction_->ended()) return false;
+    *status = compaction_ != nullptr ? compaction_->Wait() : Status::Ok();
+    compaction_.reset();
+    return true;
+  }
+  void CancelCompaction() override {
+    if (compaction_ != nullptr) compaction_->Cancel();
+  }
+  Status OldestUnresolved(StorageId storage, FullXid* oldest) override {
+    std::vector<KeyRange> ranges;
+    return FindUnresolved(storage, 0, oldest, &ranges);
   }
 
   size_t obsolete_files() const override { return file_system_->queued_files(); }
@@ -286,7 +290,8 @@ class PrimaryStoreImpl : public PrimaryStore {
   }
 
  private:
-  Status CompactNow(StorageId storage);
+  Status FindUnresolved(StorageId storage, FullXid below, FullXid* oldest,
+                        std::vector<KeyRange>* ranges);
   Status CheckOpen() const { return db_ != nullptr ? Status::Ok() : open_error_; }
   Status OpenDatabase();
   Status ReadStates();
@@ -316,6 +321,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   Status open_error_;
   bool best_efforts_;
+  std::unique_ptr<ManualCompaction> compaction_;
   StoreState state_;
   uint64_t level_base_ = kMinLevelBase;
   uint64_t file_size_ = 0;
@@ -354,6 +360,7 @@ Status PrimaryStoreImpl::OpenDatabase() {
       options.merge_operator = NewFoldOperator(options_);
       options.compaction_filter = filter_.get();
       options.sst_partitioner_factory = NewStoragePartitioner();
+      options.table_properties_collector_factories.push_back(NewUnresolvedCollector());
       options.max_bytes_for_level_base = level_base_;
       options.target_file_size_base = file_size_;
     }
@@ -433,30 +440,77 @@ Status PrimaryStoreImpl::SettleCopy() {
   return Status::Ok();
 }
 
-Status PrimaryStoreImpl::CompactNow(StorageId storage) {
-  rocksdb::CompactRangeOptions options;
-  options.exclusive_manual_compaction = false;
-  // Values at the bottom are folded again even if nothing lies above them.
-  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  const std::string low = BlockKey(storage, 0), high = BlockKey(storage + 1, 0);
-  const rocksdb::Slice begin(low), end(high);
-  for (Family family : kOurFamilies) {
-    if (storage != 0 && family != kRowsFamily) continue;
-    rocksdb::Status s;
-    uint64_t passed;
-    do {  // each damaged block costs one attempt
-      passed = listener_->passed_blocks();
-      s = db_->CompactRange(options, handles_[family], storage != 0 ? &begin : nullptr,
-                            storage != 0 ? &end : nullptr);
-    } while (s.IsCorruption() && listener_->passed_blocks() > passed);
-    if (!s.ok()) return FromRocksDb(s, "could not compact the omendb store");
+Status PrimaryStoreImpl::StartCompaction(StorageId storage, FullXid unresolved_below) {
+  OMENDB_RETURN_IF_ERROR(CheckOpen());
+  if (compaction_ != nullptr) {
+    return Status::Make(StatusCode::kInvalidArgument, "a compaction is under way already");
   }
+  std::vector<KeyRange> ranges;
+  if (unresolved_below != 0) {
+    FullXid oldest;
+    OMENDB_RETURN_IF_ERROR(FindUnresolved(storage, unresolved_below, &oldest, &ranges));
+  } else if (storage != 0) {
+    ranges.push_back({kRowsFamily, BlockKey(storage, 0), BlockKey(storage + 1, 0)});
+  } else {
+    for (Family family : kOurFamilies) ranges.push_back({family, "", ""});
+  }
+  compaction_ = std::make_unique<ManualCompaction>(
+      db_, handles_, std::move(ranges),
+      [listener = listener_] { return listener->passed_blocks(); });
   return Status::Ok();
+}
+
+// The keys of the storage, cut to where its files have unresolved versions of xids below `below`.
+Status PrimaryStoreImpl::FindUnresolved(StorageId storage, FullXid below, FullXid* oldest,
+                                        std::vector<KeyRange>* ranges) {
+  OMENDB_RETURN_IF_ERROR(CheckOpen());
+  const std::string low = BlockKey(storage, 0), high = BlockKey(storage + 1, 0);
+  // A compaction may end between the two questions. Every file of the later answer must be in the
+  // earlier one.
+  for (int attempt = 0; attempt < 100; attempt++) {
+    rocksdb::TablePropertiesCollection properties;
+    const rocksdb::Status s =
+        db_->GetPropertiesOfAllTables(handles_[kRowsFamily], &properties);
+    if (!s.ok()) return ReadError(s);
+    std::map<std::string, FullXid> unresolved;  // by name without the folder
+    for (const auto& [path, of_file] : properties) {
+      unresolved[path.substr(path.rfind('/') + 1)] = UnresolvedIn(*of_file);
+    }
+    rocksdb::ColumnFamilyMetaData files;
+    db_->GetColumnFamilyMetaData(handles_[kRowsFamily], &files);
+    *oldest = kNoUnresolvedXid;
+    std::map<std::string, std::string> found;  // smallest -> largest key
+    bool complete = true;
+    for (const rocksdb::LevelMetaData& level : files.levels) {
+      for (const rocksdb::SstFileMetaData& file : level.files) {
+        if (file.largestkey < low || file.smallestkey >= high) continue;
+        const auto known = unresolved.find(file.relative_filename);
+        complete = complete && known != unresolved.end();
+        if (!complete) break;
+        *oldest = std::min(*oldest, known->second);
+        if (known->second >= below) continue;
+        std::string& largest = found[std::max(low, file.smallestkey)];
+        largest = std::max(largest, std::min(high, file.largestkey));
+      }
+    }
+    if (!complete) continue;
+    for (const auto& [from, to] : found) {
+      if (!ranges->empty() && from <= ranges->back().high) {
+        ranges->back().high = std::max(ranges->back().high, to);
+      } else {
+        ranges->push_back({kRowsFamily, from, to});
+      }
+    }
+    return Status::Ok();
+  }
+  return Status::Make(StatusCode::kUnavailable, "the files of the omendb store change too fast");
 }
 
 void PrimaryStoreImpl::Close() {
   if (db_ == nullptr) return;
   SignalBlock block;
+  // Its end stays to be seen.
+  if (compaction_ != nullptr) compaction_->Stop();
   for (rocksdb::ColumnFamilyHandle* handle : handles_) {
     if (!db_->DestroyColumnFamilyHandle(handle).ok()) continue;
   }
@@ -565,6 +619,13 @@ Status PrimaryStore::Open(const StoreOptions& options, std::unique_ptr<PrimarySt
   OMENDB_RETURN_IF_ERROR(opened->Start());
   *store = std::move(opened);
   return Status::Ok();
+}
+
+Status PrimaryStore::Compact(StorageId storage) {
+  OMENDB_RETURN_IF_ERROR(StartCompaction(storage, 0));
+  Status status;
+  while (!CompactionEnded(&status)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return status;
 }
 
 }  // namespace omendb

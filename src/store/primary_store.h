@@ -6,7 +6,8 @@
 // family that fell behind is noticed.
 //
 // Called on the worker's main thread only, with all signals blocked around whatever may start
-// threads. RocksDB's own threads run the folds of compaction; they touch nothing but memory and the
+// threads. A compaction that was asked for runs on a thread of its own beside it. RocksDB's own
+// threads run the folds of compaction; they touch nothing but memory and the
 // files of the store, and log through StoreOptions::log, which must be callable from any thread.
 #pragma once
 
@@ -16,6 +17,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "block/unresolved.h"
 
 namespace omendb {
 
@@ -82,9 +84,20 @@ class PrimaryStore {
   virtual Status NewFlush(std::unique_ptr<Flush>* flush) = 0;
 
   virtual CompactionDebt debt() const = 0;
-  // Full compaction of one storage (0 = all), garbage collected by the oracle as it is now. Waits
-  // for it, with signals open.
-  virtual Status Compact(StorageId storage) = 0;
+  // Starts a compaction of one storage (0 = all), garbage collected by the oracle as it is now;
+  // unresolved_below != 0: only of where files have versions without a verdict of older xids.
+  // Flushes go on meanwhile. One that has to open the database anew cancels it, as does closing.
+  // REQUIRES: the one before was seen to end.
+  virtual Status StartCompaction(StorageId storage, FullXid unresolved_below) = 0;
+  // True once it has ended, with what came of it (kUnavailable: cancelled), or if there is none.
+  virtual bool CompactionEnded(Status* status) = 0;
+  virtual void CancelCompaction() = 0;
+  // The same, waited for.
+  Status Compact(StorageId storage);
+
+  // The smallest xid of a version without a verdict among the files that may hold rows of the
+  // storage (kNoUnresolvedXid if all have one), 0 if a file does not say.
+  virtual Status OldestUnresolved(StorageId storage, FullXid* oldest) = 0;
 
   // Files that RocksDB deleted are only queued: backends may be opening them. The worker unlinks
   // them while it holds the lock that openers share. (What a failed Commit took back stays queued

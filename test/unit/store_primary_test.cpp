@@ -548,4 +548,201 @@ TEST_F(StorePrimaryTest, FullDiskFailsTheFlushAndLaterOnesSucceed) {
 }
 
 }  // namespace
+// A compaction that somebody asked for runs on a thread of its own.
+TEST_F(StorePrimaryTest, FlushesGoOnDuringACompaction) {
+  std::atomic<bool> hold{true}, reached{false};
+  failure_point_ = [&](const char* point) {
+    if (std::string_view(point) != "compaction_fold") return;
+    reached = true;
+    while (hold) usleep(1000);
+  };
+  Open();
+  Flush({{{1, 0}, {true, BlockValue({{.number = 1, .lsn = 10}})}}}, 10);
+  Flush({{{1, 0}, {false, BlockValue({{.number = 2, .lsn = 20, .kind = VersionKind::kUpdate}})}}},
+        20);
+  ASSERT_TRUE(store_->StartCompaction(1, 0).ok());
+  EXPECT_EQ(store_->StartCompaction(1, 0).code(), StatusCode::kInvalidArgument);
+  while (!reached) usleep(1000);
+  // Over the very blocks that are being compacted, and beside them.
+  for (uint64_t i = 3; i < 10; i++) {
+    Flush({{{1, 0},
+            {false, BlockValue({{.number = i, .lsn = 10 * i, .kind = VersionKind::kUpdate}})}},
+           {{1, static_cast<BlockNo>(i)}, {true, BlockValue({{.number = i, .lsn = 10 * i}})}}},
+          10 * i);
+  }
+  std::string value;
+  ASSERT_TRUE(Reader(9)->Get(1, 0, &value).ok());
+  EXPECT_EQ(NewestNumber(value, 0), 9);
+  Status status;
+  EXPECT_FALSE(store_->CompactionEnded(&status));
+  hold = false;
+  while (!store_->CompactionEnded(&status)) usleep(1000);
+  EXPECT_TRUE(status.ok()) << status.message() << ": " << status.detail();
+  ASSERT_TRUE(Reader(9)->Get(1, 0, &value).ok());
+  EXPECT_EQ(NewestNumber(value, 0), 9);
+  ASSERT_TRUE(Reader(9)->Get(1, 5, &value).ok());
+  EXPECT_EQ(NewestNumber(value, 0), 5);
+}
+
+TEST_F(StorePrimaryTest, ACompactionCanBeCancelled) {
+  for (bool close : {false, true}) {
+    std::atomic<bool> hold{true}, reached{false};
+    failure_point_ = [&](const char* point) {
+      if (std::string_view(point) != "compaction_fold") return;
+      reached = true;
+      while (hold) usleep(1000);
+    };
+    Open();
+    const uint64_t lsn = close ? 1000000 : 1000;
+    const BlockNo first = close ? 100000 : 0;
+    Blocks bases, changes;
+    for (BlockNo block = first; block < first + 20000; block++) {
+      bases[{1, block}] = {true, BlockValue({{.number = 1, .lsn = lsn}})};
+      changes[{1, block}] = {
+          false, BlockValue({{.number = 2, .lsn = lsn + 1, .kind = VersionKind::kUpdate}})};
+    }
+    Flush(bases, lsn);
+    Flush(changes, lsn + 1);
+    ASSERT_TRUE(store_->StartCompaction(1, 0).ok());
+    while (!reached) usleep(1000);
+    std::thread release([&] {
+      usleep(50000);
+      hold = false;
+    });
+    if (close) {
+      store_.reset();
+    } else {
+      store_->CancelCompaction();
+      Status status;
+      while (!store_->CompactionEnded(&status)) usleep(1000);
+      EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+    }
+    release.join();
+    failure_point_ = nullptr;
+    Open();
+    std::string value;
+    ASSERT_TRUE(Reader()->Get(1, first + 7, &value).ok());
+    EXPECT_EQ(NewestNumber(value, 0), 2);
+    ASSERT_TRUE(store_->Compact(1).ok());
+    ASSERT_TRUE(Reader()->Get(1, first + 7, &value).ok());
+    EXPECT_EQ(NewestNumber(value, 0), 2);
+    store_.reset();
+  }
+}
+
+// What is known of a few transactions; the rest may still run.
+class KnowsSome : public TransactionOracle {
+ public:
+  FullXid Horizon() const override { return 0; }
+  Verdict Resolve(FullXid xid) const override {
+    if (xid >= limit) return Verdict::kUnknown;
+    return xid % 2 == 0 ? Verdict::kCommitted : Verdict::kAborted;
+  }
+  std::atomic<FullXid> limit{0};
+};
+
+TEST_F(StorePrimaryTest, FilesSayWhatIsUnresolved) {
+  KnowsSome oracle;
+  oracle_ = &oracle;
+  Open();
+  FullXid oldest = 0;
+  const auto unresolved = [&](StorageId storage) {
+    FullXid xid = 0;
+    Status status = store_->OldestUnresolved(storage, &xid);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return xid;
+  };
+  EXPECT_EQ(unresolved(1), kNoUnresolvedXid);
+  // Verdicts and frozen rows need nothing more.
+  Flush({{{1, 0}, {true, BlockValue({{.number = 1, .xid = 40, .lsn = 10}})}},
+         {{1, 1}, {true, BlockValue({{.number = 1, .xid = 0, .lsn = 0}})}}},
+        10);
+  EXPECT_EQ(unresolved(1), kNoUnresolvedXid);
+  // Rows, locks and the ends of speculative inserts count, as base and as operand.
+  Flush({{{1, 2}, {true, BlockValue({{.number = 1, .xid = 50, .lsn = 20, .flags = 0}})}}}, 20);
+  EXPECT_EQ(unresolved(1), 50u);
+  EXPECT_EQ(unresolved(7), kNoUnresolvedXid);
+  for (VersionKind kind : {VersionKind::kUpdate, VersionKind::kDelete, VersionKind::kMove,
+                           VersionKind::kLock, VersionKind::kSpeculativeAbort}) {
+    const FullXid xid = 50 - 2 * static_cast<FullXid>(kind);
+    TestRow row{.number = 2, .xid = xid, .lsn = 30 + static_cast<Lsn>(kind), .kind = kind};
+    row.flags = 0;
+    DeltasBuilder builder;
+    std::string value;
+    if (CarriesRow(kind)) {
+      value = BlockValue({row});
+    } else {
+      builder.Start({});
+      builder.Add(0, VersionMeta{xid, row.lsn, 0, kind, 0},
+                  kind == VersionKind::kMove   ? Slice("\0\0\0\0\0", 5)
+                  : kind == VersionKind::kLock ? Slice("\0", 1)
+                                               : Slice());
+      builder.Finish(row.lsn, 0, &value);
+    }
+    Flush({{{1, 2}, {false, value}}}, row.lsn);
+    EXPECT_EQ(unresolved(1), xid) << "kind " << static_cast<int>(kind);
+  }
+  // Nothing is known yet: a compaction keeps it all.
+  ASSERT_TRUE(store_->Compact(1).ok());
+  oldest = unresolved(1);
+  EXPECT_LE(oldest, 50u);
+  oracle.limit = 1000;
+  ASSERT_TRUE(store_->StartCompaction(1, 1000).ok());
+  Status status;
+  while (!store_->CompactionEnded(&status)) usleep(1000);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(unresolved(1), kNoUnresolvedXid);
+  store_.reset();
+  Open();
+  EXPECT_EQ(unresolved(1), kNoUnresolvedXid);
+}
+
+// A file over two storages need not reach the bottom level when one of them is compacted.
+TEST_F(StorePrimaryTest, SingleChangesAreResolvedWhereTheyStand) {
+  KnowsSome oracle;
+  oracle_ = &oracle;
+  Open();
+  for (StorageId storage : {1, 2, 3}) {
+    Blocks bases;
+    for (BlockNo block = 0; block < 50; block++) {
+      bases[{storage, block}] = {true, BlockValue({{.number = 1, .lsn = 10}}, 30000)};
+    }
+    Flush(bases, 10 * storage);
+  }
+  Blocks changes;
+  for (StorageId storage : {1, 2, 3}) {
+    for (BlockNo block = 0; block < 50; block += 10) {
+      TestRow row{.number = 2, .xid = 100 + storage, .lsn = 100, .kind = VersionKind::kUpdate};
+      row.flags = 0;
+      changes[{storage, block}] = {false, BlockValue({row})};
+    }
+  }
+  Flush(changes, 100);
+  FullXid oldest = 0;
+  ASSERT_TRUE(store_->OldestUnresolved(2, &oldest).ok());
+  EXPECT_EQ(oldest, 101u);
+  oracle.limit = 1000;
+  ASSERT_TRUE(store_->StartCompaction(2, 1000).ok());
+  Status status;
+  while (!store_->CompactionEnded(&status)) usleep(1000);
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_TRUE(store_->OldestUnresolved(2, &oldest).ok());
+  EXPECT_EQ(oldest, kNoUnresolvedXid);
+  std::string value;
+  for (StorageId storage : {1, 2, 3}) {
+    ASSERT_TRUE(Reader()->Get(storage, 10, &value).ok());
+    // The odd ones aborted, whether or not a fold has noticed.
+    BlockView view;
+    ASSERT_TRUE(BlockView::Parse(value, true, &view).ok());
+    StoredVersion version;
+    ASSERT_TRUE(view.NextVersion(0, ~Lsn{0}, &version));
+    if (storage % 2 == 0) {
+      EXPECT_EQ(NewestNumber(value, 0), 2);
+      EXPECT_TRUE(version.meta.flags & kVersionCommitted);
+    } else {
+      EXPECT_TRUE(version.meta.xid != 100 + storage || !(version.meta.flags & kVersionCommitted));
+    }
+  }
+}
+
 }  // namespace omendb
