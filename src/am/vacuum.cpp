@@ -1,6 +1,7 @@
 // VACUUM: counts rows, removes index entries of rows that are dead to all, and marks blocks in the
 // visibility map. Rows themselves are collected by compaction.
 #include "am/callbacks.h"
+#include "am/vacuum_freeze.h"
 #include "engine/row_life.h"
 #include "mvcc/visibility.h"
 #include "pg/storage_table.h"
@@ -193,10 +194,11 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
     PromoteMarks(relation, WidenXid(vacuum->oldest_xmin));
   }
 
+  FreezeCutoffs cutoffs = FreezeForVacuum(relation, params);
   BlockNumber seen_by_all = 0;
   visibilitymap_count(relation, &seen_by_all, nullptr);
   vac_update_relstats(relation, vacuum->blocks, vacuum->rows, Min(seen_by_all, vacuum->blocks),
-                      vacuum->index_count > 0, InvalidTransactionId, InvalidMultiXactId, nullptr,
+                      vacuum->index_count > 0, cutoffs.frozen_xid, cutoffs.min_multi, nullptr,
                       nullptr, false);
   vac_close_indexes(vacuum->index_count, vacuum->indexes, NoLock);
   pgstat_report_vacuum(RelationGetRelid(relation), relation->rd_rel->relisshared,

@@ -52,6 +52,18 @@ struct OracleMailbox {
   Verdict verdicts[kOracleRequestSize];
 };
 
+// What takes the store worker long and is done while flushes go on (store_job.h). One at a time.
+// State and what else is not atomic: store text lock.
+enum class StoreJobState : uint32_t { kFree, kAsked, kDone };
+struct StoreJob {
+  std::atomic<StoreJobState> state;  // kAsked, kFree: by who asks; kDone: by the store worker
+  std::atomic<bool> abandoned;       // who asked is gone
+  StorageId storage;                 // 0 = all
+  FullXid resolve_below;             // 0 = compact it
+  uint32_t failure;                  // StatusCode
+  char text[256], detail[512], hint[256];
+};
+
 // Figures for the stat functions; changed by whoever does what they count.
 struct Counters {
   std::atomic<uint64_t> flushes, flushed_bytes, flushed_blocks;
@@ -93,9 +105,7 @@ struct SharedState {
   std::atomic<uint32_t> delay_us_per_mb;  // store worker: what writers owe compaction
   std::atomic<uint64_t> level0_files, pending_bytes, obsolete_files, obsolete_bytes;
   std::atomic<bool> compacting;
-  std::atomic<uint64_t> compact_requested, compact_done;  // numbers of omendb.compact() calls
-  StorageId compact_storage;                              // of the request; store text lock
-  std::atomic<uint32_t> compact_failed;                   // StatusCode of the last one
+  StoreJob job;
 
   std::atomic<uint64_t> reclaim_requested, reclaim_done;  // see RequestReclaim
   std::atomic<bool> reclaim_sweep;

@@ -75,9 +75,7 @@ void AskForWorkers(int round) {
 
 void WaitForSequence(uint64_t sequence) {
   for (int round = 0; g_shared->flushed_sequence < sequence; round++) {
-    WakeStoreWorker();
-    AskForWorkers(round);
-    WaitInRecovery(Wait::kFlush);
+    WaitForWorkerInRecovery(round, Wait::kFlush);
   }
 }
 
@@ -108,9 +106,7 @@ void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
   FreezeRequest request;
   request.only_sequence = only_sequence;
   for (int round = 0; FreezeActiveSegment(request, wait_for) == Freeze::kNoFreeSegment; round++) {
-    WakeStoreWorker();
-    AskForWorkers(round);
-    WaitInRecovery(Wait::kBufferSpace);
+    WaitForWorkerInRecovery(round, Wait::kBufferSpace);
   }
   uint64_t list = g_shared->live;
   for (int i = LiveCount(list) - 1; i >= 0; i--) {
@@ -122,9 +118,7 @@ void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
 void AskForReclaimInRecovery(bool sweep) {
   uint64_t number = RequestReclaim(sweep);
   for (int round = 0; g_shared->reclaim_done < number; round++) {
-    WakeStoreWorker();
-    AskForWorkers(round);
-    WaitInRecovery(Wait::kFlush);
+    WaitForWorkerInRecovery(round, Wait::kFlush);
   }
 }
 
@@ -276,9 +270,7 @@ void FlushForRestartpoint(XLogRecPtr lsn) {
   NoteCheckpointRedo(lsn, g_shared->flushed_sequence);
   // A store that takes no writes has lost nothing, and the rest of the server can go on.
   for (int round = 0; g_shared->durable_lsn < lsn && g_shared->write_failure == 0; round++) {
-    WakeStoreWorker();
-    AskForWorkers(round);
-    WaitInRecovery(Wait::kFlush);
+    WaitForWorkerInRecovery(round, Wait::kFlush);
   }
 }
 
@@ -286,6 +278,12 @@ void ReclaimStoragesInRecovery(bool sweep) {
   AskForReclaimInRecovery(sweep);
   FlushInRecovery("redo_flush");
   AskForReclaimInRecovery(false);
+}
+
+void WaitForWorkerInRecovery(int round, Wait wait) {
+  WakeStoreWorker();
+  AskForWorkers(round);
+  WaitInRecovery(wait);
 }
 
 void WaitForStoreInRecovery(bool fatal_if_failed) {

@@ -6,6 +6,8 @@
 
 namespace omendb {
 
+enum class Wait;
+
 enum class Freeze {
   kDone,           // or nothing to freeze
   kNoFreeSegment,  // the store worker has to give one back first
@@ -53,6 +55,9 @@ void FlushInRecovery(const char* failure_point);
 void FlushForRestartpoint(XLogRecPtr lsn);
 // For the startup process: makes room in the storage table. sweep: consistency was reached.
 void ReclaimStoragesInRecovery(bool sweep);
+// For the startup process, in a loop that waits for the store worker: sees that there is one, sleeps a
+// little, minds interrupts. round counts from 0.
+void WaitForWorkerInRecovery(int round, Wait wait);
 // For the startup process: waits until the store is open; FATAL if it cannot be opened.
 void WaitForStoreInRecovery(bool fatal_if_failed);
 

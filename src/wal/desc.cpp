@@ -83,6 +83,12 @@ bool Describe(StringInfo out, RecordType type, Slice bytes, FullXid xid) {
                        r.relation, Wide(r.oldest_xid));
       return true;
     }
+    case RecordType::kFreeze: {
+      FreezeRecord r;
+      if (!Decode(bytes, &r)) return false;
+      appendStringInfo(out, "storage %llu, before xid %llu", Wide(r.storage), Wide(r.limit));
+      return true;
+    }
   }
   return false;
 }
@@ -113,6 +119,8 @@ const char* IdentifyRecord(uint8 info) {
       return "INDEX_CLEANUP";
     case RecordType::kBlocksVisible:
       return "BLOCKS_VISIBLE";
+    case RecordType::kFreeze:
+      return "FREEZE";
   }
   return nullptr;
 }

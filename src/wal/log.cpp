@@ -195,6 +195,15 @@ Lsn LogBlocksVisible(const RelFileNode& node, FullXid horizon, Buffer map) {
   return Insert(RecordType::kBlocksVisible);
 }
 
+void LogFreeze(Relation relation, StorageId storage, FullXid limit) {
+  if (!IsLogged(relation)) return;
+  char head[kMaxRecordHead];
+  XLogBeginInsert();
+  RegisterBytes(head, EncodeHead(FreezeRecord{storage, limit}, head));
+  // Their commit records are all before this one.
+  XLogFlush(Insert(RecordType::kFreeze));
+}
+
 Lsn LogStorageRegister(const StorageIdentity& identity, const Column* columns,
                        uint32 column_count) {
   char head[kMaxRecordHead];

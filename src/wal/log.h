@@ -43,4 +43,8 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
 // standby cancel queries that might still want them. Nothing for unlogged relations.
 void LogIndexCleanup(Relation relation, FullXid oldest);
 
+// Before the store is made to need clog no more for transactions before `limit`; on disk when it
+// returns. Nothing for unlogged relations. REQUIRES: all of them have ended.
+void LogFreeze(Relation relation, StorageId storage, FullXid limit);
+
 }  // namespace omendb

@@ -363,6 +363,27 @@ bool Decode(Slice bytes, HorizonRecord* record) {
   return reader.ok && reader.rest.empty();
 }
 
+// kFreeze, format 1: no version of the storage needs clog for transactions before `limit`
+//
+//   format:  uint8
+//   storage: varint
+//   limit:   uint64
+size_t EncodeHead(const FreezeRecord& record, char* to) {
+  Writer writer{to};
+  writer.Byte(kRecordFormat);
+  writer.Varint(record.storage);
+  writer.Fixed64(record.limit);
+  return writer.at - to;
+}
+
+bool Decode(Slice bytes, FreezeRecord* record) {
+  Reader reader{bytes};
+  reader.Format();
+  record->storage = reader.Storage();
+  record->limit = reader.Fixed64();
+  return reader.ok && reader.rest.empty();
+}
+
 void EncodeMovePayload(BlockNo block, SlotNo slot, char* to) {
   StoreFixed(to, block);
   to[4] = static_cast<char>(slot);

@@ -24,6 +24,7 @@ enum class RecordType : uint8_t {
   kStorageBlocks = 0x40,
   kStorageDrop = 0x50,
   kIndexCleanup = 0x60,
+  kFreeze = 0x70,
   kBlocksVisible = 0x90,
 };
 
@@ -100,6 +101,13 @@ struct HorizonRecord {
   FullXid oldest_xid;
 };
 
+// VACUUM is about to let clog before `limit` go, as far as the storage is concerned. All transactions
+// before it have ended. Redo goes on when this node's store needs clog no more for them either.
+struct FreezeRecord {
+  StorageId storage;
+  FullXid limit;
+};
+
 // Write the head of a record into `to` (kMaxRecordHead bytes), return its size.
 size_t EncodeHead(const VersionRecord& record, char* to);
 size_t EncodeHead(const ImagesRecord& record, char* to);
@@ -108,6 +116,7 @@ size_t EncodeHead(const StorageRegisterRecord& record, char* to);
 size_t EncodeHead(const StorageBlocksRecord& record, char* to);
 size_t EncodeHead(const StorageDropRecord& record, char* to);
 size_t EncodeHead(const HorizonRecord& record, char* to);
+size_t EncodeHead(const FreezeRecord& record, char* to);
 
 // False: damaged, or of an unknown format. `xid`: what stands for an xid that is not in the record.
 [[nodiscard]] bool Decode(Slice bytes, FullXid xid, VersionRecord* record);
@@ -117,6 +126,7 @@ size_t EncodeHead(const HorizonRecord& record, char* to);
 [[nodiscard]] bool Decode(Slice bytes, StorageBlocksRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, StorageDropRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, HorizonRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, FreezeRecord* record);
 
 // Whether a kVersion, kImages or kMove record may clear marks: spares redo the decoding of others.
 bool MayClearMarks(Slice bytes);

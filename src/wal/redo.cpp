@@ -4,6 +4,7 @@
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
+#include "pg/store_job.h"
 #include "pg/visibility_map.h"
 #include "pg/write_buffer.h"
 #include "wal/records.h"
@@ -11,6 +12,7 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "access/xlog.h"
 #include "access/xlogrecord.h"
 #include "access/xlogrecovery.h"
 #include "access/xlogutils.h"
@@ -264,6 +266,24 @@ void RedoClearedMarks(XLogReaderState* record, Slice bytes) {
   for (uint32_t i = 0; i < count; i++) ClearMarksInRecovery(node, blocks[i]);
 }
 
+// Repeated after a restart even if the store is newer than the record: it says what the flushes
+// held, not what was resolved since.
+void RedoFreeze(XLogReaderState* record) {
+  FreezeRecord change;
+  if (!Decode(Slice(XLogRecGetData(record), XLogRecGetDataLen(record)), &change)) {
+    RaiseDamaged(record);
+  }
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  const StorageEntry* entry = FindStorage(change.storage);
+  bool live = entry != nullptr && entry->state == StorageEntry::kLive;
+  LWLockRelease(StorageTableLock());
+  if (!live) return;
+  // Recovery must not end before the commit records that the verdicts rely on.
+  XLogFlush(record->EndRecPtr);
+  FlushInRecovery("redo_flush");
+  RunStoreJobInRecovery(StoreJobRequest{change.storage, change.limit});
+}
+
 }  // namespace
 
 void RedoRecord(XLogReaderState* record) {
@@ -274,6 +294,7 @@ void RedoRecord(XLogReaderState* record) {
   if (type == RecordType::kIndexCleanup) return RedoIndexCleanup(record, bytes);
   if (type == RecordType::kBlocksVisible) return RedoBlocksVisible(record, bytes);
   if (unlikely(g_shared->store_state != StoreState::kOpen)) WaitForStoreInRecovery(true);
+  if (type == RecordType::kFreeze) return RedoFreeze(record);
   if (MayClearMarks(bytes)) RedoClearedMarks(record, bytes);
   // It is in the store: the crash came between a flush and the next checkpoint.
   if (record->EndRecPtr <= g_shared->durable_lsn.load(std::memory_order_relaxed)) return;
@@ -293,6 +314,7 @@ void RedoRecord(XLogReaderState* record) {
       return RedoStorageDrop(record, bytes);
     case RecordType::kIndexCleanup:
     case RecordType::kBlocksVisible:
+    case RecordType::kFreeze:
       return;
   }
   RaiseDamaged(record);

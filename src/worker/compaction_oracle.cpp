@@ -19,6 +19,7 @@ FullXid CompactionOracle::Horizon() const {
 Verdict CompactionOracle::Resolve(FullXid xid) const {
   if (xid == kFrozenXid) return Verdict::kCommitted;
   std::lock_guard<std::mutex> lock(mutex_);
+  if (ended_ != nullptr && ended_->Covers(xid)) return ended_->VerdictOf(xid);
   auto it = known_.find(xid);
   if (it != known_.end()) return it->second;
   if (wanted_.size() < kMostWanted) wanted_.insert(xid);
@@ -28,6 +29,11 @@ Verdict CompactionOracle::Resolve(FullXid xid) const {
 uint64_t CompactionOracle::wanted() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return wanted_.size();
+}
+
+void CompactionOracle::SetEnded(std::shared_ptr<const EndedXids> ended) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ended_ = std::move(ended);
 }
 
 void CompactionOracle::ExchangeWithGuard() {

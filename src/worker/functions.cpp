@@ -3,7 +3,7 @@
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
 #include "pg/storage_table.h"
-#include "pg/store_failure.h"
+#include "pg/store_job.h"
 #include "pg/write_buffer.h"
 
 extern "C" {
@@ -30,35 +30,6 @@ void RefuseInRecovery() {
   ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                   errmsg("the omendb store cannot be flushed or compacted by hand now"),
                   errdetail("Recovery or single-user mode is in progress.")));
-}
-
-// False: another request, for something else, is under way.
-bool RequestCompaction(StorageId storage, uint64_t* number) {
-  LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
-  bool idle = g_shared->compact_requested == g_shared->compact_done;
-  if (idle) {
-    g_shared->compact_storage = storage;
-    *number = ++g_shared->compact_requested;
-  }
-  LWLockRelease(StoreTextLock());
-  return idle;
-}
-
-void CompactAndWait(StorageId storage) {
-  uint64_t number = 0;
-  ConditionVariablePrepareToSleep(&g_shared->store_changed);
-  while (!RequestCompaction(storage, &number)) {
-    ConditionVariableTimedSleep(&g_shared->store_changed, 1000, WaitEventOf(Wait::kCompact));
-  }
-  WakeStoreWorker();
-  while (g_shared->compact_done < number) {
-    ConditionVariableTimedSleep(&g_shared->store_changed, 1000, WaitEventOf(Wait::kCompact));
-  }
-  ConditionVariableCancelSleep();
-  if (g_shared->compact_failed != 0) {
-    ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("could not compact the omendb store"),
-                    errdetail("The server log has the reason.")));
-  }
 }
 
 // Storage of a relation that may well be something else than an omendb table.
@@ -186,7 +157,7 @@ Datum omendb_compact(PG_FUNCTION_ARGS) {
     if (storage == 0) PG_RETURN_VOID();
   }
   FlushWriteBuffer();
-  CompactAndWait(storage);
+  RunStoreJob(StoreJobRequest{storage, 0});
   PG_RETURN_VOID();
 }
 

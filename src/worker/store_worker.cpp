@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "pg/base_backup.h"
 #include "pg/failure_point.h"
 #include "pg/read_view.h"
 #include "pg/restored_backup.h"
@@ -17,14 +18,13 @@
 #include "worker/flush.h"
 #include "worker/session_wakeup.h"
 #include "worker/storage_sweep.h"
+#include "worker/store_job_runner.h"
 #include "worker/store_marker.h"
 
 extern "C" {
 #include "access/xlog.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replication/walsender.h"
-#include "replication/walsender_private.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
@@ -75,7 +75,7 @@ class StoreWorker {
   void EverySecond();
   void UnlinkFiles();
   void PublishDebt();
-  void Compact();
+  void WorkOnJob();
   void UpdateSizes(const std::vector<StorageId>& storages);
   void ReportWriteFailure(const Status& status);
   void DrainLog();
@@ -85,6 +85,7 @@ class StoreWorker {
 
   StoreContext context_;
   std::unique_ptr<PrimaryStore> store_;
+  StoreJobRunner job_{&context_.oracle};
   std::string reported_;                       // last failure in the log: each is reported once
   std::map<std::string, TimestampTz> warned_;  // when, by how the warning begins
   TimestampTz last_second_ = 0;
@@ -350,16 +351,6 @@ void StoreWorker::PublishDebt() {
   g_shared->delay_us_per_mb = static_cast<uint32_t>(std::min<uint64_t>(delay, 500 * 1000));
 }
 
-// A copy needs every file that the manifest named when the copying began. The walsender is in this
-// state from before the backup's checkpoint until it has sent the last file.
-bool BaseBackupIsRunning() {
-  for (int i = 0; i < max_wal_senders; i++) {
-    const volatile WalSnd* sender = &WalSndCtl->walsnds[i];
-    if (sender->pid != 0 && sender->state == WALSNDSTATE_BACKUP) return true;
-  }
-  return false;
-}
-
 void StoreWorker::UnlinkFiles() {
   g_shared->obsolete_files = store_->obsolete_files();
   g_shared->obsolete_bytes = store_->obsolete_bytes();
@@ -385,21 +376,25 @@ void StoreWorker::EverySecond() {
   LWLockRelease(StoreTextLock());
 }
 
-void StoreWorker::Compact() {
-  if (g_shared->compact_requested == g_shared->compact_done) return;
-  LWLockAcquire(StoreTextLock(), LW_SHARED);
-  uint64_t requested = g_shared->compact_requested;
-  StorageId storage = g_shared->compact_storage;
-  LWLockRelease(StoreTextLock());
-  Status status = Caught([&] {
-    SignalBlock block;
-    return store_->Compact(storage);
-  });
+// One step of what a session or the startup process asked for.
+void StoreWorker::WorkOnJob() {
+  if (ShutdownRequestPending) job_.Cancel();
+  Status status = Caught([&] { return job_.Step(store_.get()); });
+  if (!status.ok()) job_.Fail(status);
+  if (job_.has_new_files()) {
+    // Whoever reads from now on reads the new files, and those who read the old ones are waited for:
+    // they might still look transactions up.
+    if (Flush(nullptr, g_shared->flushed_sequence)) {
+      WaitForReaders(++g_shared->list_epoch);
+    } else {
+      job_.Fail(Status::Make(StatusCode::kIoError, "could not write to the omendb store",
+                             reported_));
+    }
+  }
   DrainLog();
-  if (!status.ok()) Report(WARNING, status, "could not compact the omendb store");
-  g_shared->compact_failed = static_cast<uint32_t>(status.code());
-  g_shared->compact_done = requested;
-  ConditionVariableBroadcast(&g_shared->store_changed);
+  if (Status failure; job_.TakeEnd(&failure) && !failure.ok()) {
+    Report(WARNING, failure, "could not compact the omendb store");
+  }
 }
 
 // The guard closes the buffer and waits for us; where no guard admitted writers, nobody waits.
@@ -430,11 +425,11 @@ void StoreWorker::Run() {
     if (may_write) AdvanceDurableLsn();
     PublishDebt();
     context_.oracle.ExchangeWithGuard();
-    Compact();
+    WorkOnJob();
     Reclaim();
     EverySecond();
     DrainLog();
-    Pause(flushed ? 0 : kIdleMs, Wait::kWorkerIdle);
+    Pause(flushed ? 0 : job_.PauseMs(kIdleMs), Wait::kWorkerIdle);
   }
   // The drop of an unlogged storage is in no WAL: without this the next start would find its rows.
   if (store_ != nullptr) FlushStoragesIfDropped();
