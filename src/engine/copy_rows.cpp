@@ -28,7 +28,7 @@ constexpr size_t kLargestImage = kMaxRecordPayload / 2;
 bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldest_xmin) {
   if (meta.xid == 0) return true;
   if (state != XidState::kCommitted) return false;
-  return !TransactionIdIsValid(oldest_xmin) || TransactionIdPrecedes(ShortXid(meta), oldest_xmin);
+  return !TransactionIdIsValid(oldest_xmin) || meta.xid < WidenXid(oldest_xmin);
 }
 
 KeptVersion* Keep(RowHistory* history, const VersionMeta& meta) {
@@ -302,7 +302,8 @@ Slice WholeImage(const BlockRows& rows, TransactionId oldest_xmin) {
     bool same = i > 0 && row.meta.xid == rows.rows[i - 1].meta.xid;
     if (!same && !SeenByEveryone(row.meta, StateOf(row.meta, nullptr), oldest_xmin)) return Slice();
   }
-  Slice section = image->all_frozen() ? image->section() : Frozen(image->section(), rows.rows[0].meta.xid);
+  Slice section =
+      image->all_frozen() ? image->section() : Frozen(image->section(), rows.rows[0].meta.xid);
   return ImageFitsRecord(section) ? section : Slice();
 }
 

@@ -41,7 +41,7 @@ RowLifeInfo LifeOfSoleVersion(const VersionMeta& meta, TransactionId oldest_xmin
   switch (state) {
     case XidState::kCommitted:
       info.life = RowLife::kLive;
-      info.seen_by_all = meta.xid == 0 || TransactionIdPrecedes(ShortXid(meta), oldest_xmin);
+      info.seen_by_all = meta.xid < WidenXid(oldest_xmin);
       break;
     case XidState::kOwn:
     case XidState::kInProgress:
@@ -77,7 +77,7 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
     bool running = state == XidState::kOwn || state == XidState::kInProgress;
     if (!CarriesRow(kind)) {
       if (SeenByEveryone(version, state, oldest_xmin)) {
-        info->died_by = DisplayedXid(version.meta);
+        info->died_by = ShortXidOrFrozen(version.meta);
         info->died_unknown = version.meta.xid == 0;
         break;
       }
@@ -97,8 +97,8 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
       }
       continue;
     }
-    info->older_versions = updating || (kind == VersionKind::kUpdate &&
-                                        !SeenByEveryone(version, state, oldest_xmin));
+    info->older_versions =
+        updating || (kind == VersionKind::kUpdate && !SeenByEveryone(version, state, oldest_xmin));
     HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
     if (ended != RowLife::kNone) {
       info->life = ended;

@@ -23,6 +23,17 @@ bool HasVerdict(const VersionMeta& meta) {
   return meta.xid == 0 || (meta.flags & (kKnownCommitted | kKnownAborted)) != 0;
 }
 
+// The next xid as of some moment of the running transaction: asking takes a lock that all share.
+FullXid RecentNextXid() {
+  static FullXid next = 0;
+  static LocalTransactionId asked_in = InvalidLocalTransactionId;
+  if (asked_in != MyProc->lxid || asked_in == InvalidLocalTransactionId) {
+    next = U64FromFullTransactionId(ReadNextFullTransactionId());
+    asked_in = MyProc->lxid;
+  }
+  return next;
+}
+
 }  // namespace
 
 FullXid WidenXid(TransactionId xid) {
@@ -44,6 +55,12 @@ FullXid WidenXid(TransactionId xid) {
 
 bool IsOwnVersion(const VersionMeta& meta) {
   return !HasVerdict(meta) && TransactionIdIsCurrentTransactionId(ShortXid(meta));
+}
+
+TransactionId ShortXidOrFrozen(const VersionMeta& meta) {
+  constexpr FullXid kHalfLap = FullXid{1} << 31;
+  if (meta.xid == 0 || meta.xid + kHalfLap <= RecentNextXid()) return FrozenTransactionId;
+  return ShortXid(meta);
 }
 
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints) {

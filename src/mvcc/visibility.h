@@ -28,6 +28,9 @@ FullXid WidenXid(TransactionId xid);
 // for ever with their full xid, so its lower half alone says nothing.
 bool IsOwnVersion(const VersionMeta& meta);
 
+// For the server's 32-bit comparisons: the frozen xid once the real one would be taken for a later.
+TransactionId ShortXidOrFrozen(const VersionMeta& meta);
+
 // The state now, not by any snapshot. May read clog.
 XidState StateOf(const VersionMeta& meta, std::atomic<uint8_t>* hints);
 
