@@ -187,6 +187,7 @@ bool StorageHasRoom(const StorageEntry* entry, uint32 column_count) {
 
 bool StorageDropsPileUp() { return g_shared->drops_pending > MaxEntries() / 4; }
 
+int StorageColumnLimit() { return static_cast<int>(MaxCells() * kCellColumns); }
 uint32 StorageEntryLimit() { return g_directory->limit; }
 StorageEntry* StorageEntryAt(uint32 index) { return &g_entries[index]; }
 StorageId NextStorageId() { return g_directory->next_id; }

@@ -60,6 +60,7 @@ bool LayoutsConflict(Columns left, Columns right);
 bool StorageHasRoom(const StorageEntry* entry, uint32 column_count);
 // Dropped storages take up a good part of the table: they should not wait for the next checkpoint.
 bool StorageDropsPileUp();                // without a lock
+int StorageColumnLimit();                 // of all storages together, if each takes whole cells
 uint32 StorageEntryLimit();               // entries [0, limit) have been used
 StorageEntry* StorageEntryAt(uint32 index);
 StorageId NextStorageId();

@@ -98,8 +98,9 @@ Column ColumnOf(Form_pg_attribute attribute) {
 
 [[noreturn]] void RaiseTableFull() {
   ereport(ERROR,
-          (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many omendb relations"),
-           errdetail("The table of relation storages has room for %d entries.", g_max_storages),
+          (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many omendb relations or columns"),
+           errdetail("There is room for %d relation storages, and for %d columns of all of them.",
+                     g_max_storages, StorageColumnLimit()),
            errhint("Raise \"omendb.max_storages\" and restart the server.")));
   pg_unreachable();
 }
