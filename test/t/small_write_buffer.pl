@@ -120,5 +120,23 @@ start_again($node);
 is($node->safe_psql('postgres', $wide), $wide_rows, 'wide rows outlive a crash');
 is($node->safe_psql('postgres', 'SELECT count(*), min(length(body)) FROM toasted'), '3|6400000',
 	'toasted values too');
+
+# A row that was logged with a larger buffer than the one that has to replay it.
+$node->append_conf('postgresql.conf', "omendb.write_buffer_size = '256MB'");
+$node->restart;
+my $large = $limit * 3;
+$node->safe_psql('postgres', "INSERT INTO wide VALUES (9, decode(repeat('ef', $large), 'hex'))");
+$node->safe_psql('postgres', "INSERT INTO wide VALUES (10, 'after')");
+$wide_rows = $node->safe_psql('postgres', $wide);
+$from = log_position($node);
+$node->kill9;
+$node->append_conf('postgresql.conf', "omendb.write_buffer_size = '16MB'");
+start_to_crash($node);
+my $log = slurp_file($node->logfile, $from);
+like($log, qr/FATAL:  a change to replay does not fit into the write buffer/, 'a buffer too small to replay is refused');
+like($log, qr/HINT:.*"omendb.write_buffer_size"/, 'with what to do');
+$node->append_conf('postgresql.conf', "omendb.write_buffer_size = '256MB'");
+start_again($node);
+is($node->safe_psql('postgres', $wide), $wide_rows, 'with the buffer as it was, the rows are there');
 $node->stop;
 done_testing();
