@@ -135,7 +135,10 @@ WriteTicket WriteGateEnter(size_t bytes) {
     int active = g_shared->active;
     uint64_t sequence = g_shared->segments[active].sequence;
     WriteTicket ticket{SegmentAt(active), bytes};
-    if (ticket.segment.Reserve(bytes)) return ticket;
+    if (ticket.segment.Reserve(bytes)) {
+      VisitFailurePoint("after_write_gate");
+      return ticket;
+    }
     LWLockRelease(FreezeLock());
 
     FreezeRequest request;

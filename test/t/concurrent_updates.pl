@@ -117,8 +117,10 @@ SQL
 			"$table, $name: every row is there once");
 	}
 }
-# Writers that never pause do not keep a flush from freezing the buffer.
+# Writers that never pause do not keep a flush from freezing the buffer, though at any time some of them
+# are between admission and change.
 {
+	set_failure_point($node, 'after_write_gate:sleep=10');
 	my $script = PostgreSQL::Test::Utils::tempdir() . '/endless.sql';
 	append_to_file($script, "\\set id random(1, 40)\nUPDATE q SET n = n + 1 WHERE id = :id;\n");
 	my $load = fork // die "fork: $!";
@@ -147,6 +149,7 @@ SQL
 	cmp_ok($longest, '<', 30, 'none of them starves');
 	cmp_ok($session->do('SELECT sum(n) FROM q'), '>', $before + 100, 'while they went on writing');
 	note sprintf 'the longest took %.2f s', $longest;
+	set_failure_point($node, '');
 	kill 'TERM', $load;
 	waitpid $load, 0;
 }
