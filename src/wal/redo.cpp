@@ -146,6 +146,8 @@ void RedoStorageRegister(XLogReaderState* record, Slice bytes) {
   if (full) ReclaimStoragesInRecovery(reachedConsistency);
 
   Segment segment = ReserveInRecovery(0);
+  // First: what the record does must reach the store with its segment, not before.
+  segment.NoteLsn(record->EndRecPtr);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   bool fits = StorageHasRoom(FindStorage(identity.id), change.column_count);
   if (fits) {
@@ -159,7 +161,6 @@ void RedoStorageRegister(XLogReaderState* record, Slice bytes) {
              errhint("Set \"omendb.max_storages\" at least as large as on the server that "
                      "wrote the WAL.")));
   }
-  segment.NoteLsn(record->EndRecPtr);
 }
 
 void RedoStorageBlocks(XLogReaderState* record, Slice bytes) {
@@ -167,6 +168,7 @@ void RedoStorageBlocks(XLogReaderState* record, Slice bytes) {
   if (!Decode(bytes, &change)) RaiseDamaged(record);
   if (!RequireStorage(record, change.storage)) return;
   Segment segment = ReserveInRecovery(0);
+  segment.NoteLsn(record->EndRecPtr);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   // A sweep may have been faster.
   if (StorageEntry* entry = FindStorage(change.storage)) {
@@ -175,20 +177,19 @@ void RedoStorageBlocks(XLogReaderState* record, Slice bytes) {
     entry->next_block = std::max(entry->next_block.load(), entry->logged_blocks);
   }
   LWLockRelease(StorageTableLock());
-  segment.NoteLsn(record->EndRecPtr);
 }
 
 void RedoStorageDrop(XLogReaderState* record, Slice bytes) {
   StorageDropRecord change;
   if (!Decode(bytes, &change)) RaiseDamaged(record);
   Segment segment = ReserveInRecovery(0);
+  segment.NoteLsn(record->EndRecPtr);
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   // A sweep may have been faster.
   if (StorageEntry* entry = FindStorage(change.storage)) {
     ApplyStorageDrop(entry, record->EndRecPtr, CurrentDropSequence());
   }
   LWLockRelease(StorageTableLock());
-  segment.NoteLsn(record->EndRecPtr);
 }
 
 void CancelOlderQueries(const HorizonRecord& change) {

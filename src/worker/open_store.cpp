@@ -18,6 +18,9 @@ namespace omendb {
 namespace {
 
 constexpr size_t kMostLogLines = 1000;
+// The store has range tombstones for all that was dropped. Remembering it lets compactions below
+// them drop the rows, too; forgetting costs disk space for a while.
+constexpr size_t kMostDropped = 1 << 16;
 
 bool SurvivedRestart(const StorageIdentity& identity) {
   switch (identity.persistence) {
@@ -59,7 +62,14 @@ bool StoreContext::IsDropped(StorageId storage) const {
 
 void StoreContext::NoteDropped(const std::vector<StorageId>& storages) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (dropped_.size() > kMostDropped) dropped_.clear();
   dropped_.insert(storages.begin(), storages.end());
+}
+
+void StoreContext::NoteLive(const std::vector<StorageId>& storages) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (dropped_.empty()) return;
+  for (StorageId storage : storages) dropped_.erase(storage);
 }
 
 Status OpenStore(StoreContext* context, std::unique_ptr<PrimaryStore>* store,

@@ -204,8 +204,11 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
   Status status = Caught([&] { return flush.Collect(); });
   LWLockRelease(StorageTableLock());
   if (status.ok()) {
-    // The guard flushed the WAL of the segment; storages may have changed since.
-    if (!RecoveryInProgress() && flush.wal_needed() != 0) XLogFlush(flush.wal_needed());
+    // The WAL of the segment was flushed by whoever froze or judged it; storages may have changed
+    // since. In recovery this makes sure that the next one gets at least as far.
+    if (flush.wal_needed() != 0) XLogFlush(flush.wal_needed());
+    // Compaction may begin with their rows as soon as they are in the store.
+    context_.NoteLive(flush.touched());
     status = Caught([&] {
       SignalBlock block;
       return flush.Write(store_.get(), context_.oracle);

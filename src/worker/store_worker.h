@@ -20,6 +20,7 @@ class StoreContext {
   void Log(LogLevel level, const std::string& text);
   bool IsDropped(StorageId storage) const;
   void NoteDropped(const std::vector<StorageId>& storages);
+  void NoteLive(const std::vector<StorageId>& storages);
   std::deque<std::pair<LogLevel, std::string>> TakeLog();
 
   CompactionOracle oracle;
