@@ -97,6 +97,7 @@ struct SharedState {
   XLogRecPtr restored_redo;  // where recovery of that copy begins
 
   std::atomic<StoreState> store_state;  // store worker
+  std::atomic<uint32_t> open_failure;   // store worker: StatusCode of the last one; see kFailed
   std::atomic<bool> storages_loaded;    // store worker: the storage table is complete
   std::atomic<uint32_t> write_failure;  // StatusCode of the last failed flush, 0 = none
   char failure_text[256], failure_detail[512], failure_hint[256];  // store text lock

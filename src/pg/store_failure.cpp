@@ -41,7 +41,19 @@ void ReadText(Text* text) {
 
 void PublishStoreFailure(const Status& status) {
   PublishText(status);
+  g_shared->open_failure = static_cast<uint32_t>(status.code());
   g_shared->store_state = StoreState::kFailed;
+}
+
+bool StoreFailureMayPass() {
+  switch (static_cast<StatusCode>(g_shared->open_failure.load())) {
+    case StatusCode::kDiskFull:
+    case StatusCode::kIoError:
+    case StatusCode::kOutOfMemory:
+      return true;
+    default:
+      return false;
+  }
 }
 
 void PublishWriteFailure(const Status& status) {
@@ -49,13 +61,17 @@ void PublishWriteFailure(const Status& status) {
   g_shared->write_failure = static_cast<uint32_t>(status.code());
 }
 
-void RaiseStoreFailure(int elevel) {
+void ReportStoreFailure(int elevel) {
   Text text;
   ReadText(&text);
   ereport(elevel, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                    errmsg("the omendb store is not open"),
                    errdetail("%s%s%s", text.message, text.detail[0] ? ": " : "", text.detail),
                    text.hint[0] ? errhint("%s", text.hint) : 0));
+}
+
+void RaiseStoreFailure(int elevel) {
+  ReportStoreFailure(elevel);
   pg_unreachable();
 }
 

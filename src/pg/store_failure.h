@@ -11,6 +11,9 @@ namespace omendb {
 void PublishStoreFailure(const Status& status);
 void PublishWriteFailure(const Status& status);  // ok: the store takes flushes again
 
+// True if what keeps the store from being opened may go away by itself: the worker tries again.
+bool StoreFailureMayPass();
+void ReportStoreFailure(int elevel);
 [[noreturn]] void RaiseStoreFailure(int elevel);
 [[noreturn]] void RaiseWriteFailure();
 

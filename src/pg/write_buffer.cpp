@@ -102,6 +102,13 @@ void JudgeInRecovery(int index) {
   WakeStoreWorker();
 }
 
+// A disk that is full or away for a while must not end a standby; what is damaged stays so.
+bool IsWorthWaiting(bool store_is_needed) {
+  StoreState state = g_shared->store_state;
+  return state == StoreState::kStarting ||
+         (store_is_needed && state == StoreState::kFailed && StoreFailureMayPass());
+}
+
 void FreezeInRecovery(uint64_t only_sequence, uint64_t* wait_for) {
   FreezeRequest request;
   request.only_sequence = only_sequence;
@@ -295,12 +302,13 @@ void WaitForStoreInRecovery(bool fatal_if_failed) {
                             "mode.")));
   }
   TimestampTz reported = GetCurrentTimestamp();
-  for (int round = 0; g_shared->store_state == StoreState::kStarting; round++) {
+  for (int round = 0; IsWorthWaiting(fatal_if_failed); round++) {
     AskForWorkers(round);
     WaitInRecovery(Wait::kStoreOpen);
     TimestampTz now = GetCurrentTimestamp();
     if (TimestampDifferenceExceeds(reported, now, 10 * 1000)) {
       ereport(LOG, (errmsg("recovery is waiting for the omendb store worker to open the store")));
+      if (g_shared->store_state == StoreState::kFailed) ReportStoreFailure(LOG);
       reported = now;
     }
   }

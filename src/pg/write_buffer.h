@@ -58,7 +58,8 @@ void ReclaimStoragesInRecovery(bool sweep);
 // For the startup process, in a loop that waits for the store worker: sees that there is one, sleeps a
 // little, minds interrupts. round counts from 0.
 void WaitForWorkerInRecovery(int round, Wait wait);
-// For the startup process: waits until the store is open; FATAL if it cannot be opened.
+// For the startup process: waits until the store is open or opening it failed. fatal_if_failed:
+// only a failure that cannot pass counts, and is FATAL.
 void WaitForStoreInRecovery(bool fatal_if_failed);
 
 }  // namespace omendb

@@ -34,6 +34,22 @@ $session->do('COMMIT');
 $primary->safe_psql('postgres', 'INSERT INTO other VALUES (1); CHECKPOINT');
 catch_up();
 ok(wait_for(20, sub { swept() == $before + 1 }), 'and is in the store with it');
+
+# The store cannot be opened when the standby starts, and there are rows to replay.
+$standby->stop;
+my $folder = $standby->data_dir . '/omendb';
+$primary->safe_psql('postgres', 'INSERT INTO other SELECT generate_series(1, 100)');
+chmod 0500, $folder or die "chmod: $!";
+$standby->start;
+my $from = log_position($standby);
+sleep 8;
+is($standby->safe_psql('postgres', 'SELECT 1'), 1, 'the standby is up without its store');
+my (undef, undef, $error) = $standby->psql('postgres', 'SELECT count(*) FROM other');
+like($error, qr/the omendb store is not open/, 'which it does not have');
+chmod 0700, $folder or die "chmod: $!";
+catch_up();
+same_on($primary, $standby, 'SELECT count(*) FROM other', 'it goes on once the store can be opened');
+unlike(slurp_file($standby->logfile, $from), qr/shutting down|FATAL:  the omendb/, 'and has not stopped in between');
 $standby->stop;
 $primary->stop;
 done_testing();
