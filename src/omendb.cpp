@@ -1,4 +1,5 @@
 #include "am/hooks.h"
+#include "pg/backup_watch.h"
 #include "pg/settings.h"
 #include "pg/shared_state.h"
 #include "wal/resource_manager.h"
@@ -23,4 +24,5 @@ void _PG_init(void) {
   omendb::InstallResourceManager();
   omendb::RegisterWorkers();
   omendb::InstallAmHooks();
+  omendb::InstallBackupWatch();
 }

@@ -1,5 +1,6 @@
 #include "pg/base_backup.h"
 
+#include "pg/backup_watch.h"
 #include "pg/server.h"
 
 extern "C" {
@@ -14,7 +15,7 @@ bool BaseBackupIsRunning() {
     const volatile WalSnd* sender = &WalSndCtl->walsnds[i];
     if (sender->pid != 0 && sender->state == WALSNDSTATE_BACKUP) return true;
   }
-  return false;
+  return SessionBackupIsRunning();
 }
 
 }  // namespace omendb

@@ -40,6 +40,7 @@ struct alignas(64) SessionSlot {
   std::atomic<uint64_t> pin;  // list epoch at the pin, kNoPin = none
   std::atomic<uint64_t>
       reader_generation;  // of the ReaderStore that the session has open, 0 = none
+  std::atomic<bool> in_backup;  // between pg_backup_start and pg_backup_stop
 };
 
 // Asks the guard for verdicts on behalf of compaction. One request at a time.
