@@ -183,6 +183,13 @@ HeapTuple CopyHeapTuple(TupleTableSlot* slot) {
   HeapTuple tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
   tuple->t_self = slot->tts_tid;
   tuple->t_tableOid = slot->tts_tableOid;
+  // A trigger function may ask OLD for its system columns.
+  const OmendbSlot* self = AsOmendbSlot(slot);
+  if (self->has_row) {
+    HeapTupleHeaderSetXmin(tuple->t_data, Xmin(self));
+    HeapTupleHeaderSetXmax(tuple->t_data, self->xmax);
+    HeapTupleHeaderSetCmin(tuple->t_data, self->holder.meta.cid);
+  }
   return tuple;
 }
 
