@@ -307,7 +307,9 @@ inline const char* RowImage::ReferenceAt(const ColumnEntry& entry, uint32_t inde
   return section_ + LoadFixed<uint32_t>(table + offsetof(ValueTable, values)) + start;
 }
 
-inline Value RowImage::ValueAt(const ColumnEntry& entry, uint32_t index) const {
+// Decode spends its time here: a second caller must not turn it into a call.
+[[gnu::always_inline]] inline Value RowImage::ValueAt(const ColumnEntry& entry,
+                                                      uint32_t index) const {
   const char* data = section_ + entry.data;
   switch (entry.encoding) {
     case Encoding::kConstant:
@@ -338,36 +340,43 @@ inline Value RowImage::ValueAt(const ColumnEntry& entry, uint32_t index) const {
   }
 }
 
-// False, and 0, if it is null.
-inline bool RowImage::RowValue(const ColumnEntry& entry, uint32_t row, Value* value) const {
-  uint32_t index = row;
-  *value = 0;
+// Which of the non-null values the row's is; false if it is null.
+inline bool RowImage::FindValue(const ColumnEntry& entry, uint32_t row, uint32_t* index) const {
   if (entry.flags & kEntryHasNulls) {
     const char* map = section_ + entry.data - NullMapSize(rows_);
     const auto word = LoadFixed<uint64_t>(map + (row >> 6) * sizeof(uint64_t));
     if (!(word >> (row & 63) & 1)) return false;
-    index = static_cast<uint8_t>(map[NullMapWords(rows_) * sizeof(uint64_t) + (row >> 6)]) +
-            CountBits(word & ((uint64_t{1} << (row & 63)) - 1));
-  } else if (entry.encoding == Encoding::kAllNull) {
-    return false;
+    *index = static_cast<uint8_t>(map[NullMapWords(rows_) * sizeof(uint64_t) + (row >> 6)]) +
+             CountBits(word & ((uint64_t{1} << (row & 63)) - 1));
+    return true;
   }
-  *value = ValueAt(entry, index);
-  return true;
+  *index = row;
+  return entry.encoding != Encoding::kAllNull;
 }
 
 void RowImage::Decode(uint32_t row, uint32_t from, uint32_t to, Value* values, bool* nulls) const {
-  for (uint32_t i = from; i < to; i++) nulls[i] = !RowValue(directory_[i], row, &values[i]);
+  for (uint32_t i = from; i < to; i++) {
+    const ColumnEntry& entry = directory_[i];
+    uint32_t index;
+    if (!FindValue(entry, row, &index)) {
+      values[i] = 0;
+      nulls[i] = true;
+      continue;
+    }
+    values[i] = ValueAt(entry, index);
+    nulls[i] = false;
+  }
 }
 
 uint32_t RowImage::maker(uint32_t row) const {
-  Value maker = 0;
-  if (has_makers_) {
-    RowValue(directory_[natts_], row, &maker);
-  } else {
+  uint32_t maker = 0, index;
+  if (!has_makers_) {
     maker = LoadFixed<uint32_t>(stamps_ + stamp_index(row) * sizeof(StoredStamp) +
                                 offsetof(StoredStamp, cid));
+  } else if (FindValue(directory_[natts_], row, &index)) {
+    maker = static_cast<uint32_t>(ValueAt(directory_[natts_], index));
   }
-  return maker == 0 ? kUnknownMaker : static_cast<uint32_t>(maker);
+  return maker == 0 ? kUnknownMaker : maker;
 }
 
 bool RowImage::MinMax(uint32_t attribute, int64_t* min, int64_t* max) const {

@@ -123,7 +123,7 @@ class RowImage {
   uint32_t CountOf(const ColumnEntry& entry) const;
   const char* ReferenceAt(const ColumnEntry& entry, uint32_t index) const;
   Value ValueAt(const ColumnEntry& entry, uint32_t index) const;
-  bool RowValue(const ColumnEntry& entry, uint32_t row, Value* value) const;
+  bool FindValue(const ColumnEntry& entry, uint32_t row, uint32_t* index) const;
 
   const char* section_ = nullptr;
   const ColumnEntry* directory_ = nullptr;

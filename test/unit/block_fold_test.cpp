@@ -129,11 +129,12 @@ TEST_F(Fold, ALoggedImageFrozenByItsFlushKeepsItsMaker) {
   std::string section;
   builder.Finish(0, 0, &section);
   const AlignedBytes logged(section);
+  const std::string changed = Row(1);
   for (bool touched : {false, true}) {
     FlushFold fold;
     fold.Start(kLayout, FoldScope::kWhole);
     fold.AddImage(Meta(8, 100, kIns, kVersionCommitted), logged.slice());
-    if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), Row(1));
+    if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), changed);
     std::string out;
     ExpectOk(fold.Finish(oracle_, &out));
     if (!touched) {

@@ -79,7 +79,9 @@ void ReadAll(const BlockView& view, bool follow) {
         for (uint32_t i = 0; i < natts; i++) {
           image_columns.push_back(v.image->column(i));
           int64_t min, max;
-          if (v.image->MinMax(i, &min, &max)) sum += static_cast<uint64_t>(min + max / 2);
+          if (v.image->MinMax(i, &min, &max)) {
+            sum += static_cast<uint64_t>(min) + static_cast<uint64_t>(max) / 2;
+          }
         }
         columns = image_columns;
         sum += v.image->stamp(v.row).xid + v.image->SlotOf(v.row);
