@@ -188,7 +188,10 @@ void SweepIfDue() {
     g_guard.last_sweep_look = now;
     // One look later: the checkpointer deletes the files after it has written the control file.
     // Files of temporary relations do not wait for it.
-    SweepStorages(g_guard.sweep ? SweepScope::kAll : SweepScope::kTemporary);
+    bool logged = SweepStorages(g_guard.sweep ? SweepScope::kAll : SweepScope::kTemporary);
+    // Else their space would come back with the next checkpoint only.
+    uint64_t unused;
+    if (logged) FreezeActiveSegment(FreezeRequest{}, &unused);
     g_guard.sweep = CheckpointWasCompleted();
   }
 }

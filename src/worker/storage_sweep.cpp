@@ -73,7 +73,9 @@ bool RelationIsGone(const StorageIdentity& identity) {
                                 : IsGoneFromDefaultTablespace(identity);
 }
 
-void DropIfStill(const StorageIdentity& identity) {
+// True if it was logged.
+bool DropIfStill(const StorageIdentity& identity) {
+  bool logged = false;
   LWLockAcquire(FreezeLock(), LW_SHARED);
   // Neither a standby nor a server that shuts down or is not ready to write logs anything.
   bool open = g_shared->armed && !g_shared->closed && g_shared->active >= 0;
@@ -86,6 +88,7 @@ void DropIfStill(const StorageIdentity& identity) {
       if (open && identity.persistence == RELPERSISTENCE_PERMANENT) {
         lsn = LogStorageDrop(identity.id);
         SegmentAt(g_shared->active).NoteLsn(lsn);
+        logged = true;
       }
       ApplyStorageDrop(entry, lsn, CurrentDropSequence());
       END_CRIT_SECTION();
@@ -93,17 +96,19 @@ void DropIfStill(const StorageIdentity& identity) {
     LWLockRelease(StorageTableLock());
   }
   LWLockRelease(FreezeLock());
+  return logged;
 }
 
 }  // namespace
 
-void SweepStorages(SweepScope scope) {
+bool SweepStorages(SweepScope scope) {
   static StorageIdentity batch[kBatch];
   static MemoryContext context = nullptr;
   if (context == nullptr) {
     context = AllocSetContextCreate(TopMemoryContext, "omendb sweep", ALLOCSET_SMALL_SIZES);
   }
   MemoryContext caller = MemoryContextSwitchTo(context);
+  bool logged = false;
   uint32 at = 0;
   uint32 limit;
   do {
@@ -118,12 +123,13 @@ void SweepStorages(SweepScope scope) {
     }
     LWLockRelease(StorageTableLock());
     for (uint32 i = 0; i < count; i++) {
-      if (RelationIsGone(batch[i])) DropIfStill(batch[i]);
+      if (RelationIsGone(batch[i]) && DropIfStill(batch[i])) logged = true;
     }
     MemoryContextReset(context);
   } while (at < limit);
   MemoryContextSwitchTo(caller);
   if (g_shared->drops_pending > 0) WakeStoreWorker();
+  return logged;
 }
 
 bool CheckpointWasCompleted() {

@@ -6,8 +6,9 @@ namespace omendb {
 
 // Drops the storages whose file is gone, WAL-logged where the buffer is open: a standby need not
 // run a sweep of its own. REQUIRES: a worker's process, not before consistency.
+// Returns true if drops were logged: they wait for the active segment then.
 enum class SweepScope { kAll, kTemporary };
-void SweepStorages(SweepScope scope);
+bool SweepStorages(SweepScope scope);
 
 // True once for every checkpoint or restartpoint that was completed: only then are the files gone
 // that dropped relations left behind.

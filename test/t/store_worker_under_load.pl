@@ -51,11 +51,7 @@ ok(wait_for(60, sub { grep { !-e } keys %seen }), 'it deletes files that compact
 set_failure_point($node, '');
 $before = $node->safe_psql('postgres', $flushes);
 ok(wait_for(60, sub { $node->safe_psql('postgres', $flushes) > $before + 20 }), 'it rereads its settings');
-for my $writer (@writers)
-{
-	$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . $_ . ')')
-	  for $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE query LIKE 'DO %' LIMIT 1");
-}
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %'");
 $_->quit for @writers;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 2000, 'the rows are there');
 $node->stop;
