@@ -59,16 +59,6 @@ char* NameOf(Oid table) {
                                     get_rel_name(table));
 }
 
-void RefuseNamed(Oid publication, Oid table) {
-  ereport(ERROR,
-          (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-           errmsg("omendb table \"%s\" cannot be published", get_rel_name(table)),
-           errdetail(
-               "Publication \"%s\" includes it by name or as a partition, and logical decoding of "
-               "omendb tables is not supported.",
-               get_publication_name(publication, false))));
-}
-
 void WarnOf(Oid publication, List* tables) {
   if (tables == NIL) return;
   list_sort(tables, list_oid_cmp);
@@ -98,6 +88,7 @@ void CheckPublication(const char* name, List* objects, bool all_tables) {
   Oid publication = get_publication_oid(name, true);
   if (!OidIsValid(publication)) return;
   bool schemas = false;
+  List* named = NIL;
   ListCell* cell;
   foreach (cell, objects) {
     auto* object = lfirst_node(PublicationObjSpec, cell);
@@ -105,9 +96,9 @@ void CheckPublication(const char* name, List* objects, bool all_tables) {
       schemas = true;
       continue;
     }
-    List* sent = OnlySent(WithDescendants(object->pubtable->relation));
-    if (sent != NIL) RefuseNamed(publication, linitial_oid(sent));
+    named = list_concat_unique_oid(named, OnlySent(WithDescendants(object->pubtable->relation)));
   }
+  WarnOf(publication, named);
   if (all_tables) {
     WarnOf(publication, OnlySent(GetAllTablesPublicationRelations(false)));
   } else if (schemas) {
@@ -119,20 +110,21 @@ void CheckPublication(const char* name, List* objects, bool all_tables) {
 // A table that is new, or newly ours, or newly at this place.
 void CheckTable(Oid table) {
   if (!WouldBeSent(table)) return;
-  List* named = list_copy(GetRelationPublications(table));
-  List* whole = list_copy(GetAllTablesPublications());
-  whole = list_concat_unique_oid(whole, GetSchemaPublications(get_rel_namespace(table)));
+  List* publications = list_copy(GetRelationPublications(table));
+  publications = list_concat_unique_oid(publications, GetAllTablesPublications());
+  publications =
+      list_concat_unique_oid(publications, GetSchemaPublications(get_rel_namespace(table)));
   if (get_rel_relispartition(table)) {
     ListCell* cell;
     foreach (cell, get_partition_ancestors(table)) {
       Oid ancestor = lfirst_oid(cell);
-      named = list_concat_unique_oid(named, GetRelationPublications(ancestor));
-      whole = list_concat_unique_oid(whole, GetSchemaPublications(get_rel_namespace(ancestor)));
+      publications = list_concat_unique_oid(publications, GetRelationPublications(ancestor));
+      publications =
+          list_concat_unique_oid(publications, GetSchemaPublications(get_rel_namespace(ancestor)));
     }
   }
-  if (named != NIL) RefuseNamed(linitial_oid(named), table);
   ListCell* cell;
-  foreach (cell, whole) WarnOf(lfirst_oid(cell), list_make1_oid(table));
+  foreach (cell, publications) WarnOf(lfirst_oid(cell), list_make1_oid(table));
 }
 
 void CheckTables(List* tables) {

@@ -1,6 +1,5 @@
 // Logical decoding does not know omendb's WAL records: a subscriber would get a table's first copy
-// and never a change of it, without a word. So a table named in a publication is refused, and a
-// table that a publication of a whole schema or database takes in is warned of.
+// and never a change of it, without a word. So whoever puts one into a publication gets a WARNING.
 #pragma once
 
 #include "pg/server.h"

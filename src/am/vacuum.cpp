@@ -25,6 +25,10 @@ extern "C" {
 namespace omendb {
 namespace {
 
+// Marked blocks are skipped in runs of at least so many, as heap does: rows of small tables are
+// counted, not estimated.
+constexpr BlockNo kShortestSkip = 32;
+
 struct Vacuum {
   Relation relation;
   const VacuumParams* params;
@@ -36,7 +40,7 @@ struct Vacuum {
   int index_count;
   RowHolder holder;
   // What was found.
-  BlockNumber scanned;  // blocks that were not known to be seen by all
+  BlockNumber scanned;  // blocks that were not skipped
   double live, recently_dead;
   uint64_t marked;  // blocks that can be seen by all, once the indexes are clean
   uint64_t asked, dead;
@@ -93,8 +97,10 @@ void ScanBlocks(Vacuum* vacuum) {
     vacuum_delay_point();
     if (skips) {
       BlockNo next = NextUnmarkedBlock(vacuum->relation, walk.next, vacuum->blocks, &read_map);
-      vacuum->scanned -= next - walk.next;
-      walk.next = next;
+      if (next - walk.next >= kShortestSkip) {
+        vacuum->scanned -= next - walk.next;
+        walk.next = next;
+      }
     }
     BlockNo from = walk.next;
     if (!NextBlockRows(&walk, SnapshotAny, rows)) break;
@@ -109,7 +115,8 @@ void ScanBlocks(Vacuum* vacuum) {
     BlockLife life;
     JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
                &life);
-    if (life.seen_by_all) JudgeAndMark(vacuum, &walk, block, again, &mark_map);
+    bool is_marked = NextUnmarkedBlock(vacuum->relation, block, block + 1, &read_map) > block;
+    if (life.seen_by_all && !is_marked) JudgeAndMark(vacuum, &walk, block, again, &mark_map);
     vacuum->live += life.live;
     vacuum->recently_dead += life.recently_dead;
   }
@@ -182,8 +189,7 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
   pgstat_progress_update_param(PROGRESS_VACUUM_TOTAL_HEAP_BLKS, vacuum->blocks);
   ScanBlocks(vacuum);
-  vacuum->rows =
-      vac_estimate_reltuples(relation, vacuum->blocks, vacuum->scanned, vacuum->live);
+  vacuum->rows = vac_estimate_reltuples(relation, vacuum->blocks, vacuum->scanned, vacuum->live);
   // Even where nothing is to be deleted, a GIN index empties its pending list and a BRIN index
   // summarizes what is new.
   bool cleanup = vacuum->index_count > 0 && vacuum->storage != 0 &&
@@ -205,13 +211,14 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
                        static_cast<PgStat_Counter>(Max(vacuum->rows, 0)),
                        static_cast<PgStat_Counter>(vacuum->recently_dead));
   if ((params->options & VACOPT_VERBOSE) != 0) {
-    ereport(INFO, (errmsg("table \"%s\": found %.0f rows in %u of %u row blocks, removed entries of "
-                          "%llu dead rows from %d indexes",
-                          RelationGetRelationName(relation), vacuum->live, vacuum->scanned,
-                          vacuum->blocks, static_cast<unsigned long long>(vacuum->dead),
-                          vacuum->index_count),
-                   errdetail("%u blocks are seen by all; %.0f rows are dead but still needed.",
-                             seen_by_all, vacuum->recently_dead)));
+    ereport(
+        INFO,
+        (errmsg("table \"%s\": found %.0f rows in %u of %u row blocks, removed entries of "
+                "%llu dead rows from %d indexes",
+                RelationGetRelationName(relation), vacuum->live, vacuum->scanned, vacuum->blocks,
+                static_cast<unsigned long long>(vacuum->dead), vacuum->index_count),
+         errdetail("%u blocks are seen by all; %.0f rows are dead but still needed.", seen_by_all,
+                   vacuum->recently_dead)));
   }
   pgstat_progress_end_command();
 }
