@@ -474,7 +474,7 @@ Status PrimaryStoreImpl::FindUnresolved(StorageId storage, FullXid below, FullXi
     if (!s.ok()) return ReadError(s);
     std::map<std::string, FullXid> unresolved;  // by name without the folder
     for (const auto& [path, of_file] : properties) {
-      unresolved[path.substr(path.rfind('/') + 1)] = UnresolvedIn(*of_file);
+      unresolved[path.substr(path.rfind('/') + 1)] = UnresolvedIn(*of_file, storage);
     }
     rocksdb::ColumnFamilyMetaData files;
     db_->GetColumnFamilyMetaData(handles_[kRowsFamily], &files);

@@ -95,8 +95,8 @@ class PrimaryStore {
   // The same, waited for.
   Status Compact(StorageId storage);
 
-  // The smallest xid of a version without a verdict among the files that may hold rows of the
-  // storage (kNoUnresolvedXid if all have one), 0 if a file does not say.
+  // The smallest xid of a version of the storage without a verdict (kNoUnresolvedXid if all have
+  // one), 0 if a file does not say.
   virtual Status OldestUnresolved(StorageId storage, FullXid* oldest) = 0;
 
   // Files that RocksDB deleted are only queued: backends may be opening them. The worker unlinks

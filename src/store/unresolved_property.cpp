@@ -28,26 +28,33 @@ class UnresolvedCollector : public rocksdb::TablePropertiesCollector {
     if (!ParseBlockKey(FromRocksDb(key), &storage, &block) || storage == 0) {
       return rocksdb::Status::OK();
     }
-    FullXid oldest = 0;
     try {
-      Status status = OldestUnresolvedXid(Aligned(value), &oldest);
-      if (!status.ok()) return rocksdb::Status::OK();
+      FullXid oldest;
+      if (!OldestUnresolvedXid(Aligned(value), &oldest).ok()) return rocksdb::Status::OK();
+      if (oldest == kNoUnresolvedXid) return rocksdb::Status::OK();
+      if (storages_.empty() || storages_.back().first != storage) {
+        storages_.emplace_back(storage, oldest);
+      }
+      storages_.back().second = std::min(storages_.back().second, oldest);
     } catch (const std::bad_alloc&) {
-      oldest = 0;  // may be anything
+      complete_ = false;
     }
-    oldest_ = std::min(oldest_, oldest);
     return rocksdb::Status::OK();
   }
 
   rocksdb::Status Finish(rocksdb::UserCollectedProperties* properties) override {
+    if (!complete_) return rocksdb::Status::OK();
     std::string text(1, kVersion);
-    AppendFixed(&text, oldest_);
+    for (const auto& [storage, xid] : storages_) {
+      AppendVarint(&text, storage);
+      AppendVarint(&text, xid);
+    }
     (*properties)[kProperty] = text;
     return rocksdb::Status::OK();
   }
 
   rocksdb::UserCollectedProperties GetReadableProperties() const override {
-    return {{kProperty, oldest_ == kNoUnresolvedXid ? "none" : std::to_string(oldest_)}};
+    return {{kProperty, std::to_string(storages_.size()) + " storages"}};
   }
 
  private:
@@ -58,7 +65,8 @@ class UnresolvedCollector : public rocksdb::TablePropertiesCollector {
     return Slice(reinterpret_cast<const char*>(words_.data()), value.size());
   }
 
-  FullXid oldest_ = kNoUnresolvedXid;
+  std::vector<std::pair<StorageId, FullXid>> storages_;
+  bool complete_ = true;
   std::vector<uint64_t> words_;
 };
 
@@ -77,12 +85,18 @@ std::shared_ptr<rocksdb::TablePropertiesCollectorFactory> NewUnresolvedCollector
   return std::make_shared<UnresolvedCollectorFactory>();
 }
 
-FullXid UnresolvedIn(const rocksdb::TableProperties& properties) {
+FullXid UnresolvedIn(const rocksdb::TableProperties& properties, StorageId storage) {
   const auto found = properties.user_collected_properties.find(kProperty);
   if (found == properties.user_collected_properties.end()) return 0;
-  const std::string& text = found->second;
-  if (text.size() != 1 + sizeof(FullXid) || text[0] != kVersion) return 0;
-  return LoadFixed<FullXid>(text.data() + 1);
+  Slice text = found->second;
+  if (text.empty() || text[0] != kVersion) return 0;
+  text.remove_prefix(1);
+  while (!text.empty()) {
+    uint64_t of, xid;
+    if (!TakeVarint(&text, &of) || !TakeVarint(&text, &xid)) return 0;
+    if (of == storage) return xid;
+  }
+  return kNoUnresolvedXid;
 }
 
 }  // namespace omendb

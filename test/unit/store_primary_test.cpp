@@ -720,7 +720,7 @@ TEST_F(StorePrimaryTest, SingleChangesAreResolvedWhereTheyStand) {
   Flush(changes, 100);
   FullXid oldest = 0;
   ASSERT_TRUE(store_->OldestUnresolved(2, &oldest).ok());
-  EXPECT_EQ(oldest, 101u);
+  EXPECT_EQ(oldest, 102u);
   oracle.limit = 1000;
   ASSERT_TRUE(store_->StartCompaction(2, 1000).ok());
   Status status;
@@ -742,6 +742,19 @@ TEST_F(StorePrimaryTest, SingleChangesAreResolvedWhereTheyStand) {
     } else {
       EXPECT_TRUE(version.meta.xid != 100 + storage || !(version.meta.flags & kVersionCommitted));
     }
+  }
+}
+
+// A compaction of a storage leaves a file alone that spans it but has no key of it.
+TEST_F(StorePrimaryTest, FilesAroundAStorageDoNotCount) {
+  Open();
+  TestRow row{.number = 2, .xid = 100, .lsn = 100, .kind = VersionKind::kUpdate};
+  row.flags = 0;
+  Flush({{{1, 0}, {false, BlockValue({row})}}, {{3, 0}, {false, BlockValue({row})}}}, 100);
+  FullXid oldest = 0;
+  for (StorageId storage : {1, 2, 3}) {
+    ASSERT_TRUE(store_->OldestUnresolved(storage, &oldest).ok());
+    EXPECT_EQ(oldest, storage == 2 ? kNoUnresolvedXid : 100) << storage;
   }
 }
 
