@@ -189,8 +189,9 @@ void FlushWriteBuffer() {
 void NoteCheckpointRedo(XLogRecPtr lsn, uint64_t sequence) {
   // A redo pointer may stand behind a page header that nobody wrote yet.
   XLogRecPtr flush = lsn;
-  uint64 offset = lsn % XLOG_BLCKSZ;
-  if (offset == SizeOfXLogShortPHD || offset == SizeOfXLogLongPHD) flush -= offset;
+  uint64 header = XLogSegmentOffset(lsn, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD
+                                                                         : SizeOfXLogShortPHD;
+  if (lsn % XLOG_BLCKSZ == header) flush -= header;
   XLogFlush(flush);
   g_shared->checkpoint_sequence = ~uint64_t{0};
   g_shared->checkpoint_redo = lsn;
