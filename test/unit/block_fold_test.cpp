@@ -154,6 +154,7 @@ TEST_F(Fold, ALoggedImageFrozenByItsFlushKeepsItsMaker) {
 
 // A copy of a table logs images of frozen rows under an xid that says only that.
 TEST_F(Fold, ALoggedImageOfFrozenRowsKeepsTheirMakers) {
+  const std::string changed = Row(1);
   for (uint32_t makers : {1u, 7u}) {
     RowImageBuilder builder;
     builder.Start(kLayout, 1);
@@ -170,7 +171,7 @@ TEST_F(Fold, ALoggedImageOfFrozenRowsKeepsTheirMakers) {
         FlushFold fold;
         fold.Start(kLayout, scope);
         fold.AddImage(Meta(kUnknownMaker, 100, kIns, kVersionCommitted), logged.slice());
-        if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), Row(1));
+        if (touched) fold.AddVersion(3, Meta(9, 110, kUpd, kVersionCommitted), changed);
         std::string out;
         ExpectOk(fold.Finish(oracle_, &out));
         AlignedBytes bytes(out);
