@@ -40,8 +40,7 @@ FullXid WidenXid(TransactionId xid) {
   static TransactionId last = InvalidTransactionId;
   static FullXid wide = 0;
   static LocalTransactionId asked_in = InvalidLocalTransactionId;
-  if (likely(xid == last && asked_in == MyProc->lxid &&
-             asked_in != InvalidLocalTransactionId)) {
+  if (likely(xid == last && asked_in == MyProc->lxid && asked_in != InvalidLocalTransactionId)) {
     return wide;
   }
   FullTransactionId next = ReadNextFullTransactionId();

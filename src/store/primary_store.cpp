@@ -469,8 +469,7 @@ Status PrimaryStoreImpl::FindUnresolved(StorageId storage, FullXid below, FullXi
   // earlier one.
   for (int attempt = 0; attempt < 100; attempt++) {
     rocksdb::TablePropertiesCollection properties;
-    const rocksdb::Status s =
-        db_->GetPropertiesOfAllTables(handles_[kRowsFamily], &properties);
+    const rocksdb::Status s = db_->GetPropertiesOfAllTables(handles_[kRowsFamily], &properties);
     if (!s.ok()) return ReadError(s);
     std::map<std::string, FullXid> unresolved;  // by name without the folder
     for (const auto& [path, of_file] : properties) {

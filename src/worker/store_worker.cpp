@@ -385,13 +385,12 @@ void StoreWorker::WorkOnJob() {
   Status status = Caught([&] { return job_.Step(store_.get()); });
   if (!status.ok()) job_.Fail(status);
   if (job_.has_new_files()) {
-    // Whoever reads from now on reads the new files, and those who read the old ones are waited for:
-    // they might still look transactions up.
+    // Whoever reads from now on reads the new files, and those who read the old ones are waited
+    // for: they might still look transactions up.
     if (Flush(nullptr, g_shared->flushed_sequence)) {
       WaitForReaders(++g_shared->list_epoch);
     } else {
-      job_.Fail(Status::Make(StatusCode::kIoError, "could not write to the omendb store",
-                             reported_));
+      job_.Fail(Status::IoError("could not write to the omendb store", reported_));
     }
   }
   DrainLog();

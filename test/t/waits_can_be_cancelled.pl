@@ -92,6 +92,53 @@ kill 'CONT', $worker;
 ok(defined $patient->answer(60) && !$patient->error, 'a writer goes on when there is room');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 391000, 'with all its rows');
 
+# A compaction that takes long keeps nobody: flushes and checkpoints go on, and whoever waits for it
+# can give up, which ends it.
+sub compacting { return $node->safe_psql('postgres', 'SELECT compacting FROM omendb.store_stat()') eq 't'; }
+$node->safe_psql('postgres', "UPDATE t SET body = 'changed' WHERE id % 100 = 0; SELECT omendb.flush()");
+ok(wait_for(60, sub { !compacting() }), 'nothing is compacted');
+set_failure_point($node, 'compaction_fold:sleep=5');
+sleep 0.5;
+my $compaction = session($node);
+$compaction->send('SELECT omendb.compact()');
+ok(wait_for(30, sub { compacting() }), 'a long compaction');
+my $flushes = $node->safe_psql('postgres', 'SELECT flushes FROM omendb.store_stat()');
+$node->safe_psql('postgres', "INSERT INTO t SELECT -g, 'meanwhile' FROM generate_series(1, 1000) g; "
+	  . 'SELECT omendb.flush(); CHECKPOINT');
+cmp_ok($node->safe_psql('postgres', 'SELECT flushes FROM omendb.store_stat()'), '>', $flushes,
+	'a flush while it runs');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t WHERE id < 0'), 1000, 'its rows are there');
+ok(!defined $compaction->answer(0), 'it still runs');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM pg_stat_activity '
+	  . "WHERE query LIKE 'SELECT omendb.compact%'");
+$compaction->answer(30);
+is($compaction->error, '57014', 'it is cancelled');
+check_ends('a long compaction', 'SELECT omendb.compact()', qr/OmenDBCompact/);
+$compaction->send('SELECT omendb.compact()');
+my $queued = session($node);
+my $queued_pid = $queued->do('SELECT pg_backend_pid()');
+$queued->send("SELECT omendb.compact('t')");
+ok(wait_for(30, sub { wait_event($queued_pid) =~ /OmenDBCompact/ }), 'another one waits its turn');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($queued_pid)");
+$queued->answer(30);
+is($queued->error, '57014', 'and can give up');
+set_failure_point($node, '');
+ok(defined $compaction->answer(120) && !$compaction->error, 'the one before it comes to its end');
+$node->safe_psql('postgres', 'SELECT omendb.compact()');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 392000, 'with all rows');
+$node->safe_psql('postgres', 'DELETE FROM t WHERE id < 0');
+set_failure_point($node, 'compaction_fold:sleep=5');
+sleep 0.5;
+$node->safe_psql('postgres', "UPDATE t SET body = 'again' WHERE id % 100 = 0");
+$compaction->send('SELECT omendb.compact()');
+ok(wait_for(30, sub { compacting() }), 'a long compaction again');
+my $stopped_at = time;
+$node->stop('fast');
+cmp_ok(time - $stopped_at, '<', 20, 'it does not hold up a fast stop');
+set_failure_point($node, '');
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 391000, 'all rows are there');
+
 # Locks of rows and keys, in the buffer and in the store.
 for my $flushed (0, 1)
 {

@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "key/block_key.h"
+#include "store/block_merge.h"
 #include "base/pure.h"
 #include "store_fixture.h"
 
@@ -701,48 +703,28 @@ TEST_F(StorePrimaryTest, FilesSayWhatIsUnresolved) {
 TEST_F(StorePrimaryTest, SingleChangesAreResolvedWhereTheyStand) {
   KnowsSome oracle;
   oracle_ = &oracle;
-  Open();
-  for (StorageId storage : {1, 2, 3}) {
-    Blocks bases;
-    for (BlockNo block = 0; block < 50; block++) {
-      bases[{storage, block}] = {true, BlockValue({{.number = 1, .lsn = 10}}, 30000)};
-    }
-    Flush(bases, 10 * storage);
-  }
-  Blocks changes;
-  for (StorageId storage : {1, 2, 3}) {
-    for (BlockNo block = 0; block < 50; block += 10) {
-      TestRow row{.number = 2, .xid = 100 + storage, .lsn = 100, .kind = VersionKind::kUpdate};
-      row.flags = 0;
-      changes[{storage, block}] = {false, BlockValue({row})};
-    }
-  }
-  Flush(changes, 100);
-  FullXid oldest = 0;
-  ASSERT_TRUE(store_->OldestUnresolved(2, &oldest).ok());
-  EXPECT_EQ(oldest, 102u);
+  const std::shared_ptr<rocksdb::MergeOperator> fold = NewFoldOperator(Options());
+  ASSERT_TRUE(fold->AllowSingleOperand());
+  const auto fold_one = [&](const std::string& operand, std::string* folded) {
+    return fold->PartialMergeMulti(BlockKey(1, 0), {operand}, folded, nullptr);
+  };
+  TestRow row{.number = 2, .xid = 102, .lsn = 100, .kind = VersionKind::kUpdate};
+  row.flags = 0;
+  std::string folded;
   oracle.limit = 1000;
-  ASSERT_TRUE(store_->StartCompaction(2, 1000).ok());
-  Status status;
-  while (!store_->CompactionEnded(&status)) usleep(1000);
-  ASSERT_TRUE(status.ok()) << status.message();
-  ASSERT_TRUE(store_->OldestUnresolved(2, &oldest).ok());
-  EXPECT_EQ(oldest, kNoUnresolvedXid);
-  std::string value;
-  for (StorageId storage : {1, 2, 3}) {
-    ASSERT_TRUE(Reader()->Get(storage, 10, &value).ok());
-    // The odd ones aborted, whether or not a fold has noticed.
-    BlockView view;
-    ASSERT_TRUE(BlockView::Parse(value, true, &view).ok());
-    StoredVersion version;
-    ASSERT_TRUE(view.NextVersion(0, ~Lsn{0}, &version));
-    if (storage % 2 == 0) {
-      EXPECT_EQ(NewestNumber(value, 0), 2);
-      EXPECT_TRUE(version.meta.flags & kVersionCommitted);
-    } else {
-      EXPECT_TRUE(version.meta.xid != 100 + storage || !(version.meta.flags & kVersionCommitted));
-    }
-  }
+  ASSERT_TRUE(fold_one(BlockValue({row}), &folded));
+  BlockView view;
+  ASSERT_TRUE(BlockView::Parse(folded, true, &view).ok());
+  StoredVersion version;
+  ASSERT_TRUE(view.NextVersion(0, ~Lsn{0}, &version));
+  EXPECT_TRUE(version.meta.flags & kVersionCommitted);
+  EXPECT_EQ(version.meta.xid, 102u);
+  // An aborted one goes; where there is nothing to find out, the operand is left alone.
+  row.xid = 101;
+  ASSERT_TRUE(fold_one(BlockValue({row}), &folded));
+  EXPECT_TRUE(folded.empty());
+  row.flags = kVersionCommitted;
+  EXPECT_FALSE(fold_one(BlockValue({row}), &folded));
 }
 
 // A compaction of a storage leaves a file alone that spans it but has no key of it.
