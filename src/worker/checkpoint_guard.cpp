@@ -47,13 +47,14 @@ namespace {
 constexpr long kBusyMs = 20;
 constexpr long kIdleMs = 100;
 constexpr int kSweepLookMs = 2000;
+constexpr uint64_t kNotFrozen = ~uint64_t{0};
 constexpr int kCloseTimeoutMs = 60 * 1000;
 
 struct Guard {
   bool armed;
   XLogRecPtr flushed_redo;    // everything older is in the store
   XLogRecPtr pending_redo;    // being flushed for, 0 = none
-  uint64_t pending_sequence;  // 0 = not frozen yet
+  uint64_t pending_sequence;  // of the segments it waits for, or kNotFrozen
   TimestampTz last_sweep_look;
   bool sweep;
   bool closing;
@@ -144,10 +145,10 @@ void FlushForCheckpoint() {
     XLogRecPtr redo = GetRedoRecPtr();
     if (redo == g_guard.flushed_redo) return;
     g_guard.pending_redo = redo;
-    g_guard.pending_sequence = 0;
+    g_guard.pending_sequence = kNotFrozen;
     FailurePoint("checkpoint_flush");
   }
-  if (g_guard.pending_sequence == 0) {
+  if (g_guard.pending_sequence == kNotFrozen) {
     uint64_t wait_for;
     if (FreezeActiveSegment(FreezeRequest{}, &wait_for) == Freeze::kNoFreeSegment) return;
     NoteCheckpointRedo(g_guard.pending_redo, wait_for);
@@ -302,7 +303,8 @@ void omendb_checkpoint_guard_main(Datum) {
   while (!GuardedTick()) {
     int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
                            IsEmptyOfWork() ? kIdleMs : kBusyMs, WaitEventOf(Wait::kWorkerIdle));
-    if (events & WL_POSTMASTER_DEATH) DieWithPostmaster();
+    // A latch that is set again and again hides the event.
+    if ((events & WL_POSTMASTER_DEATH) != 0 || !PostmasterIsAlive()) DieWithPostmaster();
     ResetLatch(MyLatch);
   }
   // Status 1: started again unless the server is shutting down.

@@ -107,7 +107,8 @@ void DieWithPostmaster() { _exit(2); }
 void StoreWorker::Pause(long ms, Wait wait) {
   int events =
       WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH, ms, WaitEventOf(wait));
-  if (events & WL_POSTMASTER_DEATH) DieWithPostmaster();
+  // A latch that is set again and again hides the event.
+  if ((events & WL_POSTMASTER_DEATH) != 0 || !PostmasterIsAlive()) DieWithPostmaster();
   ResetLatch(MyLatch);
   if (ConfigReloadPending) {
     ConfigReloadPending = false;
@@ -229,7 +230,7 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
   g_shared->durable_lsn = store_->durable_lsn();
   g_shared->generation = store_->generation();
   FailurePoint("after_publish");
-  g_shared->counters.flushes++;
+  if (segment != nullptr) g_shared->counters.flushes++;
   g_shared->counters.flushed_bytes += flush.bytes();
   g_shared->counters.flushed_blocks += flush.blocks();
   UpdateSizes(flush.touched());
