@@ -51,7 +51,8 @@ sub start_again
 	die 'the server did not start: ' . substr(slurp_file($node->logfile), -3000);
 }
 
-# Starts a server that will crash in its recovery, and then starts it anew by itself or not at all.
+# Starts a server that will crash or wait in its recovery; then it starts anew by itself, goes on, or
+# does not come up at all.
 sub start_to_crash
 {
 	my ($node) = @_;

@@ -141,15 +141,8 @@ $writer = session($node);
 ok(fill($writer, 1_000_000), 'the disk becomes full again');
 is($node->safe_psql('postgres', $rows), "$last|$last|0", 'every acknowledged row is there');
 $node->kill9;
-{
-	local $ENV{PGCTLTIMEOUT} = 5;
-	$from = log_position($node);
-	for (1 .. 20)
-	{
-		last if $node->start(fail_ok => 1) || defined $node->{_pid};
-		sleep 0.5;
-	}
-}
+# It does not come up yet: recovery waits for room.
+start_to_crash($node);
 give_room();
 wait_until_up($node);
 is($node->safe_psql('postgres', $rows), "$last|$last|0", 'recovery on a full disk waits for room and loses nothing');
