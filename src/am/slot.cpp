@@ -178,18 +178,13 @@ void CopySlot(TupleTableSlot* destination, TupleTableSlot* source) {
   }
 }
 
+// As heap_form_tuple made it: where heap keeps xmin, xmax and cmin it has its type, which the server
+// asks for (15.20 does when such a tuple is stored in a slot).
 HeapTuple CopyHeapTuple(TupleTableSlot* slot) {
   slot_getallattrs(slot);
   HeapTuple tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
   tuple->t_self = slot->tts_tid;
   tuple->t_tableOid = slot->tts_tableOid;
-  // A trigger function may ask OLD for its system columns.
-  const OmendbSlot* self = AsOmendbSlot(slot);
-  if (self->has_row) {
-    HeapTupleHeaderSetXmin(tuple->t_data, Xmin(self));
-    HeapTupleHeaderSetXmax(tuple->t_data, self->xmax);
-    HeapTupleHeaderSetCmin(tuple->t_data, self->holder.meta.cid);
-  }
   return tuple;
 }
 

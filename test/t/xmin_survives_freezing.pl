@@ -104,23 +104,6 @@ for my $table ('bulk', 'single')
 		'upsert', "$table: ON CONFLICT compares the same xmin");
 }
 
-# Triggers get copies of the row.
-$session->do($_)
-  for 'CREATE TABLE noted (w text, x xid) USING heap',
-  'CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS '
-  . '$$BEGIN INSERT INTO noted VALUES (TG_WHEN, OLD.xmin); RETURN NEW; END$$';
-for my $table ('bulk', 'single')
-{
-	$session->do($_)
-	  for "CREATE TRIGGER b BEFORE UPDATE ON $table FOR EACH ROW EXECUTE FUNCTION note()",
-	  "CREATE TRIGGER a AFTER UPDATE ON $table FOR EACH ROW EXECUTE FUNCTION note()";
-	my $token = $session->do("SELECT xmin FROM $table WHERE k = 12");
-	$session->do("UPDATE $table SET v = 'with triggers' WHERE k = 12");
-	is($session->do('DELETE FROM noted RETURNING *'), "BEFORE|$token\nAFTER|$token",
-		"$table: OLD of a trigger has the row's xmin");
-	$session->do("DROP TRIGGER $_ ON $table") for 'a', 'b';
-}
-
 # Whatever the way the rows are stored and folded again.
 freeze('changed');
 my @before = map { xmins($_) } 'bulk', 'single';
