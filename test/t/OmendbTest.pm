@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node start_again start_to_crash wait_until_up set_failure_point worker_pid
+our @EXPORT = qw(new_node start_again start_to_crash crash_by_killing wait_until_up set_failure_point worker_pid
   wait_for session in_child wait_for_children check_index same_on log_position file_size_sum);
 
 # A server that loads omendb with the smallest buffer, so that every test flushes; not started.
@@ -79,6 +79,20 @@ sub wait_until_up
 		defined $ret && $ret == 0;
 	});
 	die 'the server did not come back: ' . substr(slurp_file($node->logfile), -3000) unless $ok;
+	return;
+}
+
+# Kills a child of the server and waits until all have started anew. Not before the postmaster has
+# noticed: who connects until then is thrown out again.
+sub crash_by_killing
+{
+	my ($node, $pid) = @_;
+	my $from = log_position($node);
+	kill 9, $pid;
+	wait_for(60, sub {
+		slurp_file($node->logfile, $from) =~ /all server processes terminated; reinitializing/;
+	}) or die 'the server did not notice the crash: ' . substr(slurp_file($node->logfile), -3000);
+	wait_until_up($node);
 	return;
 }
 

@@ -17,9 +17,7 @@ my %again = (
 	'checkpoint and crash' =>
 	  sub { $node->safe_psql('postgres', 'CHECKPOINT'); $node->kill9; start_again($node) },
 	'crash of a worker' => sub {
-		kill 9, worker_pid($node, 'omendb store worker');
-		wait_for(10, sub { !defined worker_pid($node, 'walwriter') });
-		wait_until_up($node);
+		crash_by_killing($node, worker_pid($node, 'omendb store worker'));
 	},
 	'crash right after a flush' => sub {
 		set_failure_point($node, 'after_commit');

@@ -36,9 +36,7 @@ $node->restart;
 is($node->safe_psql('postgres', $all), '900|500|2000|1000', 'a clean restart keeps them');
 
 my $crash_worker = sub {
-	kill 9, worker_pid($node, 'omendb store worker');
-	wait_for(10, sub { !defined worker_pid($node, 'walwriter') });
-	wait_until_up($node);
+	crash_by_killing($node, worker_pid($node, 'omendb store worker'));
 };
 # PostgreSQL empties unlogged relations in any recovery, also where there is nothing to replay.
 my $to_standby_and_back = sub {
@@ -106,9 +104,7 @@ for my $end ('ends', 'is killed', 'crashes with the server')
 	if ($end eq 'ends') { $session->quit }
 	elsif ($end eq 'is killed')
 	{
-		kill 9, $session->do('SELECT pg_backend_pid()');
-		wait_for(10, sub { $session->query('SELECT 1'); $session->is_dead });
-		wait_until_up($node);
+		crash_by_killing($node, $session->do('SELECT pg_backend_pid()'));
 	}
 	else { $node->kill9; start_again($node) }
 	my $other = session($node);
