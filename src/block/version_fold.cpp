@@ -32,7 +32,7 @@ void VersionFold::Start(FoldScope scope, const TransactionOracle* oracle) {
 }
 
 Verdict VersionFold::Judge(const VersionMeta& meta) const {
-  if (meta.xid == 0 || (meta.flags & kVersionCommitted)) return Verdict::kCommitted;
+  if (meta.xid <= kFrozenXid || (meta.flags & kVersionCommitted)) return Verdict::kCommitted;
   if (meta.flags & kVersionAborted) return Verdict::kAborted;
   return oracle_->Resolve(meta.xid);
 }

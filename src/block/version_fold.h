@@ -52,7 +52,10 @@ class VersionFold {
 
   Verdict Judge(const VersionMeta& meta) const;
   // REQUIRES: judged committed.
-  bool SeenByAll(const VersionMeta& meta) const { return meta.xid == 0 || meta.xid < horizon_; }
+  // kFrozenXid says so by itself: in recovery there is no horizon.
+  bool SeenByAll(const VersionMeta& meta) const {
+    return meta.xid <= kFrozenXid || meta.xid < horizon_;
+  }
 
  private:
   struct Kept {
