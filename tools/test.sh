@@ -8,7 +8,7 @@ set -u
 under_reaper tools/test.sh "$@"
 
 logs=$BUILD/test-logs
-deadline=$((SECONDS + ${TEST_TIME_LIMIT:-2280}))  # seconds for everything
+deadline=$((SECONDS + ${TEST_TIME_LIMIT:-2390}))  # seconds for everything
 passed=0 failed=0 skipped=0
 layer='' tap_dir='' small_disk=''
 layers=${ONLY:-includes unit asan regress isolation pgtap tap demo}
