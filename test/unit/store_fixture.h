@@ -111,6 +111,17 @@ class StoreTest : public ::testing::Test {
     std::filesystem::remove_all(root_);
   }
 
+  // An oracle for the stores opened from now on. It lives until the store is closed, whose
+  // compactions ask it at any time.
+  template <class Oracle>
+  Oracle& UseOracle() {
+    auto owned = std::make_unique<Oracle>();
+    Oracle& oracle = *owned;
+    oracles_.push_back(std::move(owned));
+    oracle_ = &oracle;
+    return oracle;
+  }
+
   StoreOptions Options() {
     StoreOptions options;
     options.path = path_;
@@ -199,6 +210,7 @@ class StoreTest : public ::testing::Test {
   }
 
   KeepAll keep_all_;
+  std::vector<std::unique_ptr<TransactionOracle>> oracles_;
   const TransactionOracle* oracle_ = &keep_all_;
   uint64_t target_file_size_ = 4 << 20;
   std::function<void(const char*)> failure_point_;

@@ -95,8 +95,7 @@ TEST_F(StorePrimaryTest, ChangesAreFoundBehindTheirBase) {
 }
 
 TEST_F(StorePrimaryTest, CompactionFoldsWithTheOracle) {
-  AllCommitted oracle;
-  oracle_ = &oracle;
+  UseOracle<AllCommitted>();
   Open();
   Flush({{{1, 0}, {true, BlockValue({{.number = 1, .xid = 50, .lsn = 10}}, 1000)}}}, 10);
   for (uint64_t i = 2; i < 20; i++) {
@@ -117,8 +116,7 @@ TEST_F(StorePrimaryTest, CompactionFoldsWithTheOracle) {
 }
 
 TEST_F(StorePrimaryTest, BlockOfDeletedRowsDisappears) {
-  AllCommitted oracle;
-  oracle_ = &oracle;
+  UseOracle<AllCommitted>();
   Open();
   Flush({{{1, 0}, {true, BlockValue({{.number = 1, .xid = 50, .lsn = 10}})}},
          {{1, 1}, {true, BlockValue({{.number = 2, .xid = 50, .lsn = 10}})}}},
@@ -584,6 +582,7 @@ TEST_F(StorePrimaryTest, FlushesGoOnDuringACompaction) {
   EXPECT_EQ(NewestNumber(value, 0), 9);
   ASSERT_TRUE(Reader(9)->Get(1, 5, &value).ok());
   EXPECT_EQ(NewestNumber(value, 0), 5);
+  store_.reset();  // before what its failure point looks at
 }
 
 TEST_F(StorePrimaryTest, ACompactionCanBeCancelled) {
@@ -644,8 +643,7 @@ class KnowsSome : public TransactionOracle {
 };
 
 TEST_F(StorePrimaryTest, FilesSayWhatIsUnresolved) {
-  KnowsSome oracle;
-  oracle_ = &oracle;
+  KnowsSome& oracle = UseOracle<KnowsSome>();
   Open();
   FullXid oldest = 0;
   const auto unresolved = [&](StorageId storage) {
@@ -701,8 +699,7 @@ TEST_F(StorePrimaryTest, FilesSayWhatIsUnresolved) {
 
 // A file over two storages need not reach the bottom level when one of them is compacted.
 TEST_F(StorePrimaryTest, SingleChangesAreResolvedWhereTheyStand) {
-  KnowsSome oracle;
-  oracle_ = &oracle;
+  KnowsSome& oracle = UseOracle<KnowsSome>();
   const std::shared_ptr<rocksdb::MergeOperator> fold = NewFoldOperator(Options());
   ASSERT_TRUE(fold->AllowSingleOperand());
   const auto fold_one = [&](const std::string& operand, std::string* folded) {

@@ -102,8 +102,7 @@ TEST_F(StoreTest, ReadersNeverFallBehindWhatWasPublished) {
     readers.push_back(child);
   }
 
-  AllCommitted oracle;
-  oracle_ = &oracle;
+  UseOracle<AllCommitted>();
   Open();
   std::mt19937 random(42);
   std::vector<uint64_t> versions(kBlocks, 0);
