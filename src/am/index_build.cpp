@@ -96,6 +96,10 @@ BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, Inde
         if (life.own) return BuildDecision{true, false, false};
         if (!unique) return BuildDecision{true, false, true};
         break;
+      case RowLife::kUpdateInProgress:
+        // BRIN summarises beside writers; what the index has of the row is the same in both versions.
+        if (any_visible) return BuildDecision{true, true, true};
+        break;
       default:
         break;
     }
