@@ -130,6 +130,8 @@ cassert:
 	tools/cassert.sh
 test-postgres:
 	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/test_postgres.sh
+sqlsmith:
+	PG_CONFIG='$(PG_CONFIG)' MAKE='$(MAKE)' tools/sqlsmith.sh
 
 help:
 	@echo 'make              builds omendb.so for PG_CONFIG=$(PG_CONFIG)'
@@ -140,10 +142,11 @@ help:
 	@echo 'make demo-stop    stops that server'
 	@echo 'make test         everything from set-up to all tests'
 	@echo 'make test-postgres   PostgreSQL'"'"'s own tests on omendb tables'
+	@echo 'make sqlsmith     random queries on the database that those leave'
 	@echo 'make unit         unit tests; unit-asan: the same under ASan and UBSan'
 	@echo 'make check-includes   holds the #include lines to the table of rooms'
 	@echo 'make cassert      builds a server with assertions, prints its PG_CONFIG'
 	@echo 'make bench        the benchmarks of bench/README.md; bench-unit: those without a server'
 
 .PHONY: all unit unit-build unit-asan unit-asan-build check-includes setup test demo demo-stop \
-    bench bench-unit cassert test-postgres help
+    bench bench-unit cassert test-postgres sqlsmith help

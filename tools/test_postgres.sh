@@ -11,6 +11,7 @@
 #   ACCEPT=1                     writes the differences found as the expected ones, to be reviewed
 set -u
 . "$(dirname "$0")/common.sh"
+. tools/postgres_suite.sh
 under_reaper tools/test_postgres.sh "$@"
 
 suites=${SUITES:-regress isolation}
@@ -23,14 +24,6 @@ trap 'exit 130' INT TERM HUP
 
 ok() { passed=$((passed + 1)); echo "ok     $1"; }
 bad() { failed=$((failed + 1)); echo "FAILED $1"; }
-
-# The C functions that the regression tests load, beside two modules of contrib.
-build_libraries() {
-  mkdir -p "$1"
-  cp "$("$PG_CONFIG" --pkglibdir)"/{autoinc,refint}.so "$1" &&
-    gcc -O2 -fPIC -shared -w -I"$("$PG_CONFIG" --includedir-server)" \
-      -o "$1/regress.so" "$source/src/test/regress/regress.c"
-}
 
 # split_differences FILE FOLDER: one file for each test, without what names folders and times.
 split_differences() {
@@ -90,34 +83,19 @@ judge() {
 }
 
 run_suite() {
-  local suite=$1 runner schedule folder pgxs log=$logs/$1.log
+  local suite=$1 log=$logs/$1.log
   echo "== PostgreSQL's $suite tests"
-  pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
-  case $suite in
-    regress) runner=$pgxs/src/test/regress/pg_regress schedule=parallel_schedule ;;
-    isolation) runner=$pgxs/src/test/isolation/pg_isolation_regress schedule=isolation_schedule ;;
-  esac
   rm -rf "$logs/$suite"*
-  tools/server.sh create postgres-suite fsync=off default_table_access_method=omendb \
-    max_prepared_transactions=2 || return 1
-  tools/server.sh start postgres-suite || return 1
-  eval "$(tools/server.sh env postgres-suite)"
-  folder=$(tools/server.sh folder postgres-suite)/suite
-  mkdir -p "$folder"
-  cp -R "$source/src/test/$suite/." "$folder"
-  build_libraries "$folder/lib" || { bad "$suite (build)"; return 1; }
-  [ "$(id -u)" != 0 ] || chown -R "$SERVER_USER" "$folder"
-  local what=(--schedule="$folder/$schedule")
+  start_postgres_suite postgres-suite "$suite" || { bad "$suite (start)"; return 1; }
+  local what=(--schedule="$folder/parallel_schedule")
+  [ "$suite" = regress ] || what=(--schedule="$folder/isolation_schedule")
   if [ -n "${ONLY_FILES:-}" ]; then
     what=()
     [ "$suite" = isolation ] || what=(test_setup)
     # shellcheck disable=SC2206
     what+=($ONLY_FILES)
   fi
-  env -C "$folder" "${AS_SERVER_USER[@]}" timeout -k 10 "${SUITE_TIME_LIMIT:-1800}" "$runner" \
-    --bindir="$BINDIR" --inputdir="$folder" --outputdir="$folder" --dlpath="$folder/lib" \
-    --load-extension=omendb --max-concurrent-tests=20 --host="$PGHOST" --port="$PGPORT" \
-    "${what[@]}" >"$log" 2>&1 </dev/null
+  run_postgres_suite "$suite" "${what[@]}" >"$log" 2>&1
   [ $? != 124 ] || bad "$suite (timed out)"
   split_differences "$folder/regression.diffs" "$logs/$suite-found"
   cp -R "$folder/results" "$logs/$suite-results"
@@ -133,24 +111,7 @@ run_suite() {
   tools/server.sh destroy postgres-suite
 }
 
-mkdir -p "$logs"
-tools/setup.sh >"$logs/setup.log" 2>&1 || { tail -30 "$logs/setup.log"; die "set-up failed"; }
-find_server
-source=$(tools/postgres_source.sh) || die "no source package"
-# Expected output changes between minor releases, and psql's ways too: test what the files belong to.
-version=$(sed -n "s/^PACKAGE_VERSION='\(.*\)'/\1/p" "$source/configure")
-case "$("$PG_CONFIG" --version) " in
-  "PostgreSQL $version "*) ;;
-  *)
-    tools/cassert.sh >"$logs/cassert.log" 2>&1 || { tail -30 "$logs/cassert.log"; die "build of the server failed"; }
-    PG_CONFIG=$(sed -n 's/^PG_CONFIG=//p' "$logs/cassert.log") BINDIR=
-    find_server
-    ;;
-esac
-if ! build_and_install >"$logs/build.log" 2>&1; then
-  tail -30 "$logs/build.log"
-  die "build failed"
-fi
+prepare_postgres "$logs"
 for suite in $suites; do run_suite "$suite"; done
 echo "$known files differ as test/postgres says; logs are in ${logs#"$ROOT"/}"
 echo "$passed passed, $failed failed"
