@@ -300,7 +300,15 @@ sub quit
 	return unless $self->{pid} && $self->{owner} == $$;
 	close $self->{to};
 	close $self->{from};
-	waitpid delete $self->{pid}, 0;
+	my $pid = delete $self->{pid};
+	# It may wait for an answer that will not come.
+	for (1 .. 50)
+	{
+		return if waitpid($pid, POSIX::WNOHANG) != 0;
+		select(undef, undef, undef, 0.1);
+	}
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
 	return;
 }
 
