@@ -7,7 +7,6 @@ extern "C" {
 #include "access/relscan.h"
 #include "access/transam.h"
 #include "access/xlog.h"
-#include "pgstat.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -80,7 +79,6 @@ bool omendb_tuple_fetch_row_version(Relation relation, ItemPointer tid, Snapshot
                    : ReadRow(relation, storage, id, snapshot, holder);
   if (!found) return false;
   ShowHeldRow(slot, relation);
-  pgstat_count_heap_fetch(relation);
   return true;
 }
 
