@@ -3,7 +3,7 @@
 #
 # PostgreSQL's regression schedule makes the database on a server with assertions; then sqlsmith, as
 # Debian has it, sends what it can think of. It fails if the server crashes or an assertion fails, or
-# if a message says that something went wrong inside (class XX, or a damage).
+# if our code, or a damage, is behind an internal error.
 #
 #   SQLSMITH_SECONDS=1800 SQLSMITH_SEED=1 SQLSMITH_SESSIONS=2
 set -u
@@ -44,7 +44,7 @@ END $$;
 SQL
 pids=()
 for ((i = 0; i < sessions; i++)); do
-  timeout -k 5 "$seconds" sqlsmith --target="host=$PGHOST port=$PGPORT dbname=regression user=smith" \
+  timeout -k 5 "$seconds" sqlsmith --verbose --target="host=$PGHOST port=$PGPORT dbname=regression user=smith" \
     --seed=$((seed + i)) >"$logs/sqlsmith-$i.log" 2>&1 </dev/null &
   pids+=($!)
 done
@@ -64,8 +64,18 @@ for ((i = 0; i < sessions; i++)); do
   echo "session $i, seed $((seed + i)): ${queries:-no queries}"
   [ -n "$queries" ] || { failed=1; tail -5 "$logs/sqlsmith-$i.log"; }
 done
-if grep -m20 -E 'PANIC|was terminated by signal|TRAP:|(ERROR|FATAL): +(XX|58)' "$logs/server.log"; then
-  echo "FAILED: see ${logs#"$ROOT"/}/server.log"
-  failed=1
-fi
+if grep -m20 -E 'PANIC|was terminated by signal|TRAP:' "$logs/server.log"; then failed=1; fi
+# What went wrong inside: a damage, or an internal error that our code reports. Others are the server's own
+# ways to refuse what no parser would hand to it.
+perl -ne '
+  if (/(?:ERROR|FATAL):  (XX\d\d\d|58\d\d\d|53\d\d\d): (.*)/) { ($code, $message) = ($1, $2) }
+  elsif (defined $code && /LOCATION:  (.*)/) {
+    my $ours = $code =~ /^XX00[12]/ || $1 =~ /\.cpp:/;
+    print(($ours ? "FAILED " : "known: the server refuses "), "$code: $message ($1)\n");
+    $failed ||= $ours;
+    undef $code;
+  }
+  END { exit($failed ? 1 : 0) }' "$logs/server.log" >"$logs/internal" || failed=1
+sort "$logs/internal" | uniq -c | sort -rn | head -20
+[ $failed = 0 ] || echo "FAILED: see ${logs#"$ROOT"/}/server.log"
 exit $failed

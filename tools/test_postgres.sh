@@ -8,6 +8,7 @@
 #
 #   SUITES="regress isolation"   picks suites
 #   ONLY_FILES="name ..."        picks files of one suite (regress: test_setup runs before them)
+#   CHURN=1                      flushes and compacts all the time beside the tests
 #   ACCEPT=1                     writes the differences found as the expected ones, to be reviewed
 set -u
 . "$(dirname "$0")/common.sh"
@@ -82,6 +83,15 @@ judge() {
   done < <(sed -nE 's/^(test)? +([A-Za-z0-9_-]+) +\.\.\. (ok|FAILED|failed).*/\2 \3/p' "$logs/$suite.log")
 }
 
+# Rows leave the write buffer and are folded while the tests run; what they answer stays the same.
+churn_store() {
+  while :; do
+    psql -qXAt -d postgres -c 'CREATE EXTENSION IF NOT EXISTS omendb' -c 'SELECT omendb.flush()' \
+      -c 'SELECT omendb.compact()' >/dev/null 2>&1
+    sleep 0.05
+  done
+}
+
 run_suite() {
   local suite=$1 log=$logs/$1.log
   echo "== PostgreSQL's $suite tests"
@@ -95,8 +105,14 @@ run_suite() {
     # shellcheck disable=SC2206
     what+=($ONLY_FILES)
   fi
+  local churn=
+  if [ -n "${CHURN:-}" ]; then
+    churn_store &
+    churn=$!
+  fi
   run_postgres_suite "$suite" "${what[@]}" >"$log" 2>&1
   [ $? != 124 ] || bad "$suite (timed out)"
+  [ -z "$churn" ] || kill "$churn"
   split_differences "$folder/regression.diffs" "$logs/$suite-found"
   cp -R "$folder/results" "$logs/$suite-results"
   cp "$BUILD/postgres-suite/log" "$logs/$suite-server.log"

@@ -13,13 +13,18 @@ extern "C" {
 #include "access/genam.h"
 #include "access/multixact.h"
 #include "access/visibilitymap.h"
+#include "commands/dbcommands.h"
 #include "commands/progress.h"
 #include "pgstat.h"
+#include "postmaster/autovacuum.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/pg_rusage.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 }
 
 namespace omendb {
@@ -32,6 +37,7 @@ constexpr BlockNo kShortestSkip = 32;
 struct Vacuum {
   Relation relation;
   const VacuumParams* params;
+  TimestampTz start;
   BufferAccessStrategy strategy;
   StorageId storage;
   BlockNumber blocks;
@@ -170,6 +176,33 @@ void WarnOfParallel(const Vacuum& vacuum) {
                            RelationGetRelationName(vacuum.relation))));
 }
 
+// To the client of VACUUM (VERBOSE), or to the log if autovacuum took as long as
+// log_autovacuum_min_duration says.
+void Report(const Vacuum& vacuum, BlockNumber seen_by_all, const PGRUsage* usage) {
+  const VacuumParams& params = *vacuum.params;
+  bool verbose = (params.options & VACOPT_VERBOSE) != 0;
+  long elapsed = TimestampDifferenceMilliseconds(vacuum.start, GetCurrentTimestamp());
+  bool log = IsAutoVacuumWorkerProcess() && params.log_min_duration >= 0 &&
+             elapsed >= params.log_min_duration;
+  if (!verbose && !log) return;
+  Relation relation = vacuum.relation;
+  const char* name = verbose ? RelationGetRelationName(relation)
+                             : psprintf("%s.%s.%s", get_database_name(MyDatabaseId),
+                                        get_namespace_name(RelationGetNamespace(relation)),
+                                        RelationGetRelationName(relation));
+  const char* kind = verbose                ? "table"
+                     : params.is_wraparound ? "automatic vacuum to prevent wraparound of table"
+                                            : "automatic vacuum of table";
+  ereport(verbose ? INFO : LOG,
+          (errmsg("%s \"%s\": found %.0f rows in %u of %u row blocks, removed entries of %llu dead "
+                  "rows from %d indexes",
+                  kind, name, vacuum.live, vacuum.scanned, vacuum.blocks,
+                  static_cast<unsigned long long>(vacuum.dead), vacuum.index_count),
+           errdetail("%u blocks are seen by all; %.0f rows are dead but still needed.%s%s",
+                     seen_by_all, vacuum.recently_dead,
+                     verbose ? "" : " System usage: ", verbose ? "" : pg_rusage_show(usage))));
+}
+
 }  // namespace
 
 void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
@@ -178,6 +211,9 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   auto* vacuum = static_cast<Vacuum*>(palloc0(sizeof(Vacuum)));
   vacuum->relation = relation;
   vacuum->params = params;
+  vacuum->start = GetCurrentTimestamp();
+  PGRUsage usage;
+  pg_rusage_init(&usage);
   vacuum->strategy = strategy;
   vacuum->storage = StorageOf(relation);
   vacuum->blocks = vacuum->storage == 0 ? 0 : StorageBlockCount(vacuum->storage);
@@ -210,16 +246,7 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   pgstat_report_vacuum(RelationGetRelid(relation), relation->rd_rel->relisshared,
                        static_cast<PgStat_Counter>(Max(vacuum->rows, 0)),
                        static_cast<PgStat_Counter>(vacuum->recently_dead));
-  if ((params->options & VACOPT_VERBOSE) != 0) {
-    ereport(
-        INFO,
-        (errmsg("table \"%s\": found %.0f rows in %u of %u row blocks, removed entries of "
-                "%llu dead rows from %d indexes",
-                RelationGetRelationName(relation), vacuum->live, vacuum->scanned, vacuum->blocks,
-                static_cast<unsigned long long>(vacuum->dead), vacuum->index_count),
-         errdetail("%u blocks are seen by all; %.0f rows are dead but still needed.", seen_by_all,
-                   vacuum->recently_dead)));
-  }
+  Report(*vacuum, seen_by_all, &usage);
   pgstat_progress_end_command();
 }
 

@@ -39,7 +39,10 @@ FreezeCutoffs FreezeForVacuum(Relation relation, const VacuumParams* params) {
   bool aggressive = vacuum_set_xid_limits(
       relation, params->freeze_min_age, params->freeze_table_age, params->multixact_freeze_min_age,
       params->multixact_freeze_table_age, &oldest_xmin, &oldest_multi, &limit, &multi_limit);
-  if ((params->options & VACOPT_DISABLE_PAGE_SKIPPING) != 0) aggressive = true;
+  // Autovacuum would come again and again if it were told to prevent wraparound and did not. The
+  // age that made it come may be the table's own option, of which the limits above know nothing.
+  if (params->is_wraparound || (params->options & VACOPT_DISABLE_PAGE_SKIPPING) != 0)
+    aggressive = true;
   // Looked up behind the limits: whoever makes the first row now is not older than they are.
   StorageId storage = StorageOf(relation);
   if (storage == 0) return FreezeCutoffs{oldest_xmin, oldest_multi};
