@@ -19,17 +19,15 @@ namespace {
 struct OmendbIndexFetch {
   IndexFetchTableData base;
   TransactionId oldest_xmin;  // asked for when the first invisible row is met
+  RowHolder holder;           // of invisible rows, from then on
 };
 
 // True if no snapshot will ever see a row under the TID: then its index entry may go. Slots are not
 // used twice, so this never becomes wrong.
-bool IsDeadToAll(Relation relation, const RowId& id, TransactionId oldest_xmin, RowLifeInfo* life) {
-  MemoryContext context =
-      AllocSetContextCreate(CurrentMemoryContext, "omendb dead row", ALLOCSET_SMALL_SIZES);
-  RowHolder holder;
-  InitRowHolder(&holder, context);
-  JudgeRow(relation, StorageOf(relation), RowId{id.block, id.slot, 0}, oldest_xmin, &holder, life);
-  MemoryContextDelete(context);
+bool IsDeadToAll(Relation relation, const RowId& id, TransactionId oldest_xmin, RowHolder* holder,
+                 RowLifeInfo* life) {
+  JudgeRow(relation, StorageOf(relation), RowId{id.block, id.slot, 0}, oldest_xmin, holder, life);
+  LetRowGo(holder);
   return life->life == RowLife::kNone;
 }
 
@@ -57,9 +55,10 @@ bool omendb_index_fetch_tuple(struct IndexFetchTableData* base, ItemPointer tid,
     if (all_dead == nullptr || RecoveryInProgress()) return false;
     if (!TransactionIdIsValid(fetch->oldest_xmin)) {
       fetch->oldest_xmin = GetOldestNonRemovableTransactionId(relation);
+      InitRowHolder(&fetch->holder, GetMemoryChunkContext(fetch));
     }
     RowLifeInfo life;
-    *all_dead = IsDeadToAll(relation, id, fetch->oldest_xmin, &life);
+    *all_dead = IsDeadToAll(relation, id, fetch->oldest_xmin, &fetch->holder, &life);
     return false;
   }
   ShowHeldRow(slot, relation);
@@ -130,11 +129,15 @@ TransactionId omendb_index_delete_tuples(Relation relation, TM_IndexDeleteOp* op
   TransactionId latest = InvalidTransactionId;
   bool unknown = false;
   int deletable = 0;
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "omendb dead rows", ALLOCSET_SMALL_SIZES);
+  RowHolder holder;
+  InitRowHolder(&holder, context);
   for (int i = 0; i < operation->ndeltids; i++) {
     TM_IndexDelete* entry = &operation->deltids[i];
     TM_IndexStatus* status = &operation->status[entry->id];
     RowLifeInfo life;
-    bool dead = IsDeadToAll(relation, DecodeTid(&entry->tid), oldest_xmin, &life);
+    bool dead = IsDeadToAll(relation, DecodeTid(&entry->tid), oldest_xmin, &holder, &life);
     // Called dead once, dead for ever, even if the horizon went back since.
     if (status->knowndeletable && !dead) life.died_unknown = true;
     if (!status->knowndeletable && !dead) continue;
@@ -146,6 +149,7 @@ TransactionId omendb_index_delete_tuples(Relation relation, TM_IndexDeleteOp* op
       latest = life.died_by;
     }
   }
+  MemoryContextDelete(context);
   if (deletable == 0) operation->ndeltids = 0;
   if (unknown) {
     // The row is gone from the store: all that is known is that it died before the horizon. A

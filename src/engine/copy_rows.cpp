@@ -25,12 +25,6 @@ constexpr uint8_t kKeptFlags = kVersionKeyUpdated | kVersionMovedPartition;
 constexpr size_t kWidestImageRow = 16 * 1024;
 constexpr size_t kLargestImage = kMaxRecordPayload / 2;
 
-bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldest_xmin) {
-  if (meta.xid == 0) return true;
-  if (state != XidState::kCommitted) return false;
-  return !TransactionIdIsValid(oldest_xmin) || meta.xid < WidenXid(oldest_xmin);
-}
-
 KeptVersion* Keep(RowHistory* history, const VersionMeta& meta) {
   if (history->count == history->capacity) {
     int capacity = Max(4, history->capacity * 2);

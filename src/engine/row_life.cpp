@@ -9,11 +9,6 @@ extern "C" {
 namespace omendb {
 namespace {
 
-bool SeenByEveryone(const RowVersion& version, XidState state, TransactionId oldest_xmin) {
-  if (version.meta.xid == 0) return true;
-  return state == XidState::kCommitted && version.meta.xid < WidenXid(oldest_xmin);
-}
-
 // Under an update in place: whether who does not see the update sees what it replaced.
 bool OlderIsSeenByAll(RowCursor* cursor, TransactionId oldest_xmin) {
   RowVersion version;
@@ -21,7 +16,7 @@ bool OlderIsSeenByAll(RowCursor* cursor, TransactionId oldest_xmin) {
     if (!CarriesRow(version.meta.kind)) continue;
     XidState state = StateOf(version.meta, version.hints);
     if (state == XidState::kAborted) continue;
-    if (SeenByEveryone(version, state, oldest_xmin)) return true;
+    if (SeenByEveryone(version.meta, state, oldest_xmin)) return true;
     if (version.meta.kind == VersionKind::kInsert) return false;
   }
   return false;
@@ -76,7 +71,7 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
     if (state == XidState::kAborted) continue;
     bool running = state == XidState::kOwn || state == XidState::kInProgress;
     if (!CarriesRow(kind)) {
-      if (SeenByEveryone(version, state, oldest_xmin)) {
+      if (SeenByEveryone(version.meta, state, oldest_xmin)) {
         info->died_by = ShortXidOrFrozen(version.meta);
         info->died_unknown = version.meta.xid == 0;
         break;
@@ -97,8 +92,8 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
       }
       continue;
     }
-    info->older_versions =
-        updating || (kind == VersionKind::kUpdate && !SeenByEveryone(version, state, oldest_xmin));
+    info->older_versions = updating || (kind == VersionKind::kUpdate &&
+                                        !SeenByEveryone(version.meta, state, oldest_xmin));
     HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
     if (ended != RowLife::kNone) {
       info->life = ended;
@@ -110,7 +105,7 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
       info->life = RowLife::kLive;
     }
     if (ended == RowLife::kNone) {
-      info->seen_by_all = SeenByEveryone(version, state, oldest_xmin) ||
+      info->seen_by_all = SeenByEveryone(version.meta, state, oldest_xmin) ||
                           (kind == VersionKind::kUpdate && OlderIsSeenByAll(&cursor, oldest_xmin));
     }
     break;

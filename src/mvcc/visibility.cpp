@@ -99,6 +99,12 @@ bool EndedForEveryone(const VersionMeta& meta, struct GlobalVisState* horizon) {
          GlobalVisTestIsRemovableFullXid(horizon, FullTransactionIdFromU64(meta.xid));
 }
 
+bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldest_xmin) {
+  if (meta.xid == 0) return true;
+  if (state != XidState::kCommitted) return false;
+  return !TransactionIdIsValid(oldest_xmin) || meta.xid < WidenXid(oldest_xmin);
+}
+
 bool LocksConflict(LockStrength held, LockStrength wanted) {
   // PostgreSQL's table of row-level lock conflicts; both orders agree.
   static constexpr bool kConflicts[4][4] = {

@@ -14,8 +14,8 @@ namespace omendb {
 
 enum class XidState { kOwn, kInProgress, kCommitted, kAborted };
 
-// REQUIRES, for more than showing it: the version is of a transaction that ended less than half a lap
-// ago. One without a verdict is: VACUUM sees to it.
+// REQUIRES, for more than showing it: the version is of a transaction that ended less than half a
+// lap ago. One without a verdict is: VACUUM sees to it.
 inline TransactionId ShortXid(const VersionMeta& meta) {
   return static_cast<TransactionId>(meta.xid);
 }
@@ -24,8 +24,8 @@ inline TransactionId ShortXid(const VersionMeta& meta) {
 // lap behind it: an xmin, a horizon. Cheap for the same xid again within a transaction.
 FullXid WidenXid(TransactionId xid);
 
-// True if the version was made by the running transaction. Versions with a verdict stay in the store
-// for ever with their full xid, so its lower half alone says nothing.
+// True if the version was made by the running transaction. Versions with a verdict stay in the
+// store for ever with their full xid, so its lower half alone says nothing.
 bool IsOwnVersion(const VersionMeta& meta);
 
 // For the server's 32-bit comparisons: the frozen xid once the real one would be taken for a later.
@@ -39,6 +39,10 @@ bool EffectInSnapshot(const VersionMeta& meta, std::atomic<uint8_t>* hints, Snap
 
 // True if the transaction of the version ended so long ago that every snapshot knows its end.
 bool EndedForEveryone(const VersionMeta& meta, struct GlobalVisState* horizon);
+
+// True if every snapshot sees the version, or the delete or move, whose transaction is in this
+// state. No horizon (invalid): nobody has an older snapshot than now.
+bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldest_xmin);
 
 // Whether a lock of strength `held` by one transaction keeps another from getting `wanted`.
 bool LocksConflict(LockStrength held, LockStrength wanted);
