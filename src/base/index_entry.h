@@ -1,0 +1,39 @@
+// One entry of an index, as every room sees it.
+#pragma once
+
+#include <cstring>
+#include <string>
+
+#include "base/types.h"
+
+namespace omendb {
+
+// TIDs as numbers: block << 16 | offset number, 48 bits. Their order is PostgreSQL's.
+using TidNumber = uint64_t;
+inline constexpr size_t kTidSize = 6;
+
+// Keys of one index are prefix-free: none is the beginning of another. So "key, then TID" as one
+// byte string, an entry's *position*, has the order of (key, tid).
+struct IndexEntry {
+  Slice key;          // memcomparable bytes of the key columns
+  TidNumber tid = 0;  // the row; orders entries of equal keys
+  Slice payload;      // what the key does not tell of the indexed tuple (INCLUDE columns); no order
+  bool removed = false;  // a tombstone: older entries of the same key and TID count no more
+};
+
+inline int CompareEntries(Slice key, TidNumber tid, Slice other_key, TidNumber other_tid) {
+  if (int order = key.compare(other_key); order != 0) return order;
+  return tid < other_tid ? -1 : tid > other_tid;
+}
+
+// Big-endian, at the end of a position.
+inline void AppendTid(std::string* to, TidNumber tid) {
+  for (int shift = 40; shift >= 0; shift -= 8) to->push_back(static_cast<char>(tid >> shift));
+}
+inline TidNumber LoadTid(const char* from) {
+  TidNumber tid = 0;
+  for (size_t i = 0; i < kTidSize; i++) tid = tid << 8 | static_cast<unsigned char>(from[i]);
+  return tid;
+}
+
+}  // namespace omendb
