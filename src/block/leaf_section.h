@@ -1,0 +1,126 @@
+// One section of an index leaf: sorted entries, packed so that any of them is found and read where
+// it stands.
+//
+//   section header (section.h), type 3 = leaf, 4 = leaf deltas; flags 0
+//   LeafHeader
+//   keys, in bits   numbers: count integers of key_width bits, key's rest - min_number
+//                   prefixed: for each group of 16 entries where it starts in `rests`
+//   TIDs, in bits   count integers: (block - min_block) << offset_width | offset - min_offset
+//   removed         a bit for each entry, if kLeafRemoved
+//   payload ends    in bits, count integers of payload_width bits; 0 bits: payloads are equally
+//   long low, high       bounds of a leaf; no bytes: infinity. Deltas have none. prefix what all
+//   keys begin with rests           prefixed: what follows the prefix, see below payloads padding
+//   zero, to a multiple of 8 and until every packed integer can be read as a word
+//
+// Numbers: all keys are equally long and differ in their last 8 bytes at most; these, without the
+// prefix, are a big-endian number. key_width is at most 56, or 64.
+//
+// Prefixed: an entry's rest is stored as what it does not share with the first entry of its group,
+// so that each is read without those between. Other than RocksDB's blocks, where an entry refers to
+// the one before it: costs half a byte more, and stepping back costs what stepping forward does.
+//
+//   rest:
+//     shared: varint   not for the first of a group
+//     size:   varint   of what follows; not if all keys are equally long
+//     bytes
+#pragma once
+
+#include <string>
+
+#include "base/coding.h"
+#include "base/index_entry.h"
+#include "base/status.h"
+#include "base/types.h"
+#include "block/bit_packing.h"
+
+namespace omendb {
+
+inline constexpr uint8_t kSectionLeaf = 3;
+inline constexpr uint8_t kSectionLeafDeltas = 4;
+
+inline constexpr uint8_t kLeafNumbers = 1;
+inline constexpr uint8_t kLeafPrefixed = 2;
+inline constexpr uint8_t kLeafRemoved = 0x01;  // LeafHeader::flags
+inline constexpr uint32_t kLeafGroup = 16;
+inline constexpr uint16_t kLeafSizesDiffer = 0xffff;
+
+struct LeafHeader {
+  uint32_t count;
+  uint32_t rests_size, payloads_size;
+  uint32_t min_block;
+  uint64_t min_number;
+  uint16_t low_size, high_size, prefix_size;
+  uint16_t key_size;  // of every key, or kLeafSizesDiffer
+  uint16_t min_offset;
+  uint8_t key_format, flags;
+  uint8_t key_width, block_width, offset_width, payload_width;
+};
+static_assert(sizeof(LeafHeader) == 40);
+
+// A parsed section. Owns no bytes; they may stand at any address. Trivially destructible.
+class LeafSection {
+ public:
+  // Where a prefixed key was found last: the next one is read from there on.
+  struct Hint {
+    uint32_t index = ~0u;
+    uint32_t at = 0;
+  };
+
+  // Opens the section that starts `value`. verify: its checksum and the sizes of its parts. Without
+  // it the calls below stay within the bytes all the same, but may return anything.
+  static Status Open(Slice value, bool verify, LeafSection* section);
+
+  size_t size() const { return size_; }  // bytes
+  bool is_base() const { return is_base_; }
+  Lsn lsn() const { return lsn_; }
+  uint32_t count() const { return header_.count; }
+  Slice low() const { return low_; }
+  Slice high() const { return high_; }
+
+  // First entry that is not before (key, tid); count() if there is none. `key` is any byte string.
+  uint32_t LowerBound(Slice key, TidNumber tid) const;
+
+  TidNumber tid(uint32_t index) const {
+    const uint64_t bits = UnpackBits(tids_, index, tid_width_);
+    const uint64_t offset = bits & ((uint64_t{1} << header_.offset_width) - 1);
+    return (header_.min_block + (bits >> header_.offset_width)) << 16 |
+           (header_.min_offset + offset);
+  }
+  bool removed(uint32_t index) const {
+    return removed_ != nullptr && (removed_[index / 8] >> index % 8 & 1);
+  }
+  Slice payload(uint32_t index) const;
+  // Into a buffer that keeps its memory.
+  void CopyKey(uint32_t index, Hint* hint, std::string* key) const;
+
+ private:
+  struct Rest {
+    uint32_t shared = 0;
+    Slice bytes;
+  };
+
+  Status OpenParts(Slice body);
+  Status VerifyParts() const;
+  uint64_t Number(uint32_t index) const {
+    return header_.key_width == 64 ? LoadFixed<uint64_t>(keys_ + size_t{8} * index)
+                                   : UnpackBits(keys_, index, header_.key_width);
+  }
+  uint32_t LowerBoundNumber(Slice rest, TidNumber tid) const;
+  uint32_t LowerBoundRest(Slice rest, TidNumber tid) const;
+  uint32_t GroupStart(uint32_t group) const {
+    return static_cast<uint32_t>(UnpackBits(keys_, group, header_.key_width));
+  }
+  // Reads the rest at *at and moves behind it. False if it does not lie within the bytes.
+  bool TakeRest(bool first, uint32_t* at, Rest* rest) const;
+  uint64_t PayloadEnd(uint32_t index) const;
+
+  LeafHeader header_ = {};
+  bool is_base_ = false;
+  uint32_t size_ = 0;
+  uint32_t tid_width_ = 0;
+  Lsn lsn_ = 0;
+  const char *keys_ = nullptr, *tids_ = nullptr, *removed_ = nullptr, *payload_ends_ = nullptr;
+  Slice low_, high_, prefix_, rests_, payloads_;
+};
+
+}  // namespace omendb
