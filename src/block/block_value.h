@@ -4,7 +4,7 @@
 //
 //   section:
 //     format:   uint8    1
-//     type:     uint8    1 = row image, 2 = deltas
+//     type:     uint8    1 = row image, 2 = deltas (3 and 4: index leaves, leaf_section.h)
 //     flags:    uint16   kSection*
 //     size:     uint32   whole section with header, multiple of 8
 //     lsn:      uint64   largest LSN of what is in it; folded: of everything that went into the

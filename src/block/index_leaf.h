@@ -76,6 +76,10 @@ class LeafBuilder {
   EntryList entries_;
 };
 
+// The same of entries [first, end) of a list. No copies.
+Status EncodeLeaf(const EntryList& entries, size_t first, size_t end, Slice low, Slice high,
+                  Lsn lsn, std::string* out);
+
 // The same for an operand: what a flush changed of a leaf.
 class DeltaBuilder {
  public:
@@ -104,7 +108,7 @@ class LeafView {
   // kCorruption with a detail that says what and where; also for a value without any section.
   static Status Parse(Slice value, bool verify, LeafView* view);
 
-  // Parse in steps, for values that do not stand behind each other, in any order: Clear, AddValue,
+  // Parse in steps, for values that do not stand behind each other: Clear, AddValue (oldest first),
   // Finish. After an error: Clear.
   void Clear();
   Status AddValue(Slice value, bool verify);
@@ -145,18 +149,21 @@ class LeafView {
     LeafSection::Hint hint;
     std::string key;
     TidNumber tid = 0;
+    bool is_next = false;  // holds the entry that a move has come to
   };
 
   const LeafSection& base() const { return cursors_[used_ - 1].section; }
   void SetPlaces(Slice key, TidNumber tid);
-  void LoadAt(Cursor* cursor, uint32_t index);
+  static void LoadAt(Cursor* cursor, uint32_t index);
+  void Take(Cursor* cursor, uint32_t index);
   void FindNext();
   void FindPrev();
   void TurnTo(bool forward);
 
-  std::vector<Cursor> cursors_;  // newest first; those from used_ on only keep memory
+  std::vector<LeafSection> sections_;  // until Finish
+  std::vector<Cursor> cursors_;        // newest first; those from used_ on only keep memory
   size_t used_ = 0;
-  bool has_base_ = false;
+  bool has_base_ = false;  // then the last one
   bool forward_ = true;
   Lsn lsn_ = 0;
   Cursor* current_ = nullptr;

@@ -99,7 +99,7 @@ class LeafSection {
     Slice bytes;
   };
 
-  Status OpenParts(Slice body);
+  Status OpenParts(Slice section);
   Status VerifyParts() const;
   uint64_t Number(uint32_t index) const {
     return header_.key_width == 64 ? LoadFixed<uint64_t>(keys_ + size_t{8} * index)
@@ -117,7 +117,7 @@ class LeafSection {
   LeafHeader header_ = {};
   bool is_base_ = false;
   uint32_t size_ = 0;
-  uint32_t tid_width_ = 0;
+  uint32_t tid_width_ = 0, payload_size_ = 0;  // payload_size_: if all are equally long
   Lsn lsn_ = 0;
   const char *keys_ = nullptr, *tids_ = nullptr, *removed_ = nullptr, *payload_ends_ = nullptr;
   Slice low_, high_, prefix_, rests_, payloads_;

@@ -7,6 +7,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "base/pure.h"
+#include "block/leaf_section.h"
 
 namespace omendb {
 namespace {
@@ -19,15 +20,63 @@ uint32_t SectionChecksum(Slice section) {
   return Crc32c(crc, section.substr(kAt + sizeof(uint32_t)));
 }
 
+// What distinguishes the sections of one kind of value.
+struct SectionKind {
+  uint8_t first_type, last_type;
+  uint16_t flags;  // that are known
+  Status (*damaged)(const char* format, ...) __attribute__((format(printf, 1, 2)));
+};
+constexpr SectionKind kBlockSections = {kSectionRowImage, kSectionDeltas, kSectionFolded,
+                                        DamagedBlock};
+constexpr SectionKind kLeafSections = {kSectionLeaf, kSectionLeafDeltas, 0, DamagedLeaf};
+
+__attribute__((format(printf, 2, 0))) Status Damaged(const char* what, const char* format,
+                                                     va_list args) {
+  char detail[200];
+  std::vsnprintf(detail, sizeof(detail), format, args);
+  return Status::Corruption(what, detail);
+}
+
+Status ReadSectionOf(const SectionKind& kind, Slice value, bool verify, SectionHeader* header) {
+  if (value.size() < kSectionHeaderSize) return kind.damaged("%zu stray bytes", value.size());
+  *header = LoadFixed<SectionHeader>(value.data());
+  if (header->format != kSectionFormat) {
+    return kind.damaged("unknown section format %u", header->format);
+  }
+  if (header->type < kind.first_type || header->type > kind.last_type) {
+    return kind.damaged("unknown section type %u", header->type);
+  }
+  if ((header->flags & ~kind.flags) || header->reserved != 0) {
+    return kind.damaged("unknown section flags %#x", header->flags);
+  }
+  if (header->size < kSectionHeaderSize || header->size % 8 != 0 || header->size > value.size()) {
+    return kind.damaged("section of %u bytes where %zu are left", header->size, value.size());
+  }
+  if (verify) {
+    const uint32_t found = SectionChecksum(value.substr(0, header->size));
+    if (found != header->crc32c) {
+      return kind.damaged("checksum of a section is %08x, expected %08x", found, header->crc32c);
+    }
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Status DamagedBlock(const char* format, ...) {
-  char detail[200];
   va_list args;
   va_start(args, format);
-  std::vsnprintf(detail, sizeof(detail), format, args);
+  Status status = Damaged("damaged row block", format, args);
   va_end(args);
-  return Status::Corruption("damaged row block", detail);
+  return status;
+}
+
+Status DamagedLeaf(const char* format, ...) {
+  va_list args;
+  va_start(args, format);
+  Status status = Damaged("damaged index leaf", format, args);
+  va_end(args);
+  return status;
 }
 
 void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn lsn) {
@@ -43,27 +92,11 @@ void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn l
 }
 
 Status ReadSection(Slice value, bool verify, SectionHeader* header) {
-  if (value.size() < kSectionHeaderSize) return DamagedBlock("%zu stray bytes", value.size());
-  *header = LoadFixed<SectionHeader>(value.data());
-  if (header->format != kSectionFormat) {
-    return DamagedBlock("unknown section format %u", header->format);
-  }
-  if (header->type != kSectionRowImage && header->type != kSectionDeltas) {
-    return DamagedBlock("unknown section type %u", header->type);
-  }
-  if ((header->flags & ~kSectionFolded) || header->reserved != 0) {
-    return DamagedBlock("unknown section flags %#x", header->flags);
-  }
-  if (header->size < kSectionHeaderSize || header->size % 8 != 0 || header->size > value.size()) {
-    return DamagedBlock("section of %u bytes where %zu are left", header->size, value.size());
-  }
-  if (verify) {
-    const uint32_t found = SectionChecksum(value.substr(0, header->size));
-    if (found != header->crc32c) {
-      return DamagedBlock("checksum of a section is %08x, expected %08x", found, header->crc32c);
-    }
-  }
-  return Status::Ok();
+  return ReadSectionOf(kBlockSections, value, verify, header);
+}
+
+Status ReadLeafSection(Slice value, bool verify, SectionHeader* header) {
+  return ReadSectionOf(kLeafSections, value, verify, header);
 }
 
 }  // namespace omendb

@@ -1,4 +1,5 @@
-// The frame of a section, drawn in block_value.h.
+// The frame of a section, drawn in block_value.h. Index leaves have the same, with types of their
+// own.
 #pragma once
 
 #include "base/status.h"
@@ -27,8 +28,13 @@ void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn l
 // Reads and checks the header of the section that starts `value`, which is 8-aligned.
 // verify: its checksum too.
 Status ReadSection(Slice value, bool verify, SectionHeader* header);
+// The same for a section of an index leaf.
+Status ReadLeafSection(Slice value, bool verify, SectionHeader* header);
 
 // kCorruption, "damaged row block", with a printf-like detail.
 Status DamagedBlock(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+// kCorruption, "damaged index leaf".
+Status DamagedLeaf(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace omendb

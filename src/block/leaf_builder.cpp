@@ -1,0 +1,260 @@
+#include <algorithm>
+#include <bit>
+
+#include "base/coding.h"
+#include "base/index_position.h"
+#include "base/pure.h"
+#include "block/bit_packing.h"
+#include "block/index_leaf.h"
+#include "block/section.h"
+
+namespace omendb {
+
+void EntryList::Add(const IndexEntry& entry) {
+  entries_.push_back({bytes_.size(), entry.tid, static_cast<uint32_t>(entry.key.size()),
+                      static_cast<uint32_t>(entry.payload.size()), entry.removed});
+  bytes_.append(entry.key);
+  bytes_.append(entry.payload);
+}
+
+IndexEntry EntryList::operator[](size_t index) const {
+  const Entry& entry = entries_[index];
+  const Slice bytes = Slice(bytes_).substr(entry.start, entry.key_size + entry.payload_size);
+  return {bytes.substr(0, entry.key_size), entry.tid, bytes.substr(entry.key_size), entry.removed};
+}
+
+size_t EntryList::RawSize(size_t first, size_t end) const {
+  if (first == end) return 0;
+  const Entry& last = entries_[end - 1];
+  return last.start + last.key_size + last.payload_size - entries_[first].start +
+         (end - first) * kTidSize;
+}
+
+namespace {
+
+size_t SharedBytes(Slice a, Slice b) {
+  return std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first -
+         a.begin();
+}
+
+uint64_t BlockOf(TidNumber tid) { return tid >> 16; }
+uint64_t OffsetOf(TidNumber tid) { return tid & 0xffff; }
+
+// The section that holds entries [first, first + count) of a list.
+class SectionWriter {
+ public:
+  SectionWriter(const EntryList& entries, size_t first, size_t end, Slice low, Slice high)
+      : entries_(entries), first_(first), count_(end - first), low_(low), high_(high) {}
+
+  Status Check(bool is_base) const {
+    if (count_ > kMaxLeafEntries) {
+      return Status::LimitExceeded("too many entries for an index leaf",
+                                   std::to_string(count_) + " entries.");
+    }
+    if (low_.size() > kMaxIndexKeySize + kTidSize || high_.size() > kMaxIndexKeySize + kTidSize ||
+        (!high_.empty() && low_ >= high_)) {
+      return Misused("bounds");
+    }
+    IndexEntry before;
+    for (size_t i = 0; i < count_; i++) {
+      const IndexEntry entry = At(i);
+      if (entry.key.size() > kMaxIndexKeySize || entry.payload.size() > kMaxIndexPayloadSize) {
+        return Status::LimitExceeded("too large an index entry",
+                                     "Its key has " + std::to_string(entry.key.size()) +
+                                         " bytes and what comes with it " +
+                                         std::to_string(entry.payload.size()) + ".");
+      }
+      if (i > 0 && CompareEntries(before.key, before.tid, entry.key, entry.tid) >= 0) {
+        return Misused("order");
+      }
+      if (entry.tid >> (8 * kTidSize) || (is_base && entry.removed)) return Misused("entry");
+      before = entry;
+    }
+    if (is_base && count_ > 0 &&
+        (ComparePosition(At(0).key, At(0).tid, low_) < 0 ||
+         (!high_.empty() && ComparePosition(before.key, before.tid, high_) >= 0))) {
+      return Misused("entries out of bounds");
+    }
+    return Status::Ok();
+  }
+
+  Status Write(uint8_t type, Lsn lsn, std::string* out) {
+    DescribeKeys();
+    DescribeTids();
+    DescribePayloads();
+    h_.count = static_cast<uint32_t>(count_);
+    h_.low_size = static_cast<uint16_t>(low_.size());
+    h_.high_size = static_cast<uint16_t>(high_.size());
+
+    constexpr size_t kPartsAt = kSectionHeaderSize + sizeof(LeafHeader);
+    size_t bits = kPartsAt;
+    bits += PackedSize(NumbersOfKeys(), h_.key_width) + PackedSize(h_.count, tid_width());
+    if (h_.flags & kLeafRemoved) bits += (count_ + 7) / 8;
+    bits += PackedSize(h_.count, h_.payload_width);
+    const size_t end =
+        bits + low_.size() + high_.size() + h_.prefix_size + rests_.size() + h_.payloads_size;
+    // PackBits and UnpackBits reach up to 7 bytes behind an array.
+    const size_t size = (std::max(end, bits + 8) + 7) & ~size_t{7};
+    if (size > kMaxSectionSize) {
+      return Status::LimitExceeded("too large an index leaf", std::to_string(size) + " bytes.");
+    }
+    const size_t start = out->size();
+    out->resize(start + size);
+    char* const section = out->data() + start;
+    StoreFixed(section + kSectionHeaderSize, h_);
+    WriteParts(section + kPartsAt);
+    SealSection(section, size, type, 0, lsn);
+    return Status::Ok();
+  }
+
+ private:
+  static Status Misused(const char* what) {
+    return Status::Make(StatusCode::kInvalidArgument, "an index leaf was given wrong entries",
+                        what);
+  }
+  IndexEntry At(size_t i) const { return entries_[first_ + i]; }
+  Slice RestAt(size_t i) const { return At(i).key.substr(h_.prefix_size); }
+  uint32_t tid_width() const { return uint32_t{h_.block_width} + h_.offset_width; }
+  uint32_t NumbersOfKeys() const {
+    return h_.key_format == kLeafNumbers ? h_.count : static_cast<uint32_t>(groups_.size());
+  }
+
+  void DescribeKeys() {
+    if (count_ == 0) {
+      h_.key_format = kLeafNumbers;
+      return;
+    }
+    const size_t size = At(0).key.size();
+    bool alike = true;
+    for (size_t i = 1; i < count_; i++) alike = alike && At(i).key.size() == size;
+    h_.prefix_size = static_cast<uint16_t>(SharedBytes(At(0).key, At(count_ - 1).key));
+    h_.key_size = alike ? static_cast<uint16_t>(size) : kLeafSizesDiffer;
+    if (alike && size - h_.prefix_size <= 8) {
+      h_.key_format = kLeafNumbers;
+      h_.min_number = NumberAt(0);
+      const int width = std::bit_width(NumberAt(count_ - 1) - h_.min_number);
+      h_.key_width = static_cast<uint8_t>(width > static_cast<int>(kMaxPackedWidth) ? 64 : width);
+      return;
+    }
+    h_.key_format = kLeafPrefixed;
+    for (size_t i = 0; i < count_; i++) AddRest(i, alike);
+    h_.key_width = static_cast<uint8_t>(std::bit_width(groups_.back()));
+    h_.rests_size = static_cast<uint32_t>(rests_.size());
+  }
+
+  uint64_t NumberAt(size_t i) const {
+    uint64_t number = 0;
+    for (char byte : RestAt(i)) number = number << 8 | static_cast<unsigned char>(byte);
+    return number;
+  }
+
+  void AddRest(size_t i, bool alike) {
+    Slice rest = RestAt(i);
+    if (i % kLeafGroup == 0) {
+      groups_.push_back(rests_.size());
+    } else {
+      const size_t shared = SharedBytes(rest, RestAt(i - i % kLeafGroup));
+      AppendVarint(&rests_, shared);
+      rest.remove_prefix(shared);
+    }
+    if (!alike) AppendVarint(&rests_, rest.size());
+    rests_.append(rest);
+  }
+
+  void DescribeTids() {
+    if (count_ == 0) return;
+    uint64_t min_block = ~0ull, max_block = 0, min_offset = ~0ull, max_offset = 0;
+    for (size_t i = 0; i < count_; i++) {
+      const IndexEntry entry = At(i);
+      min_block = std::min(min_block, BlockOf(entry.tid));
+      max_block = std::max(max_block, BlockOf(entry.tid));
+      min_offset = std::min(min_offset, OffsetOf(entry.tid));
+      max_offset = std::max(max_offset, OffsetOf(entry.tid));
+      if (entry.removed) h_.flags = kLeafRemoved;
+    }
+    h_.min_block = static_cast<uint32_t>(min_block);
+    h_.min_offset = static_cast<uint16_t>(min_offset);
+    h_.block_width = static_cast<uint8_t>(std::bit_width(max_block - min_block));
+    h_.offset_width = static_cast<uint8_t>(std::bit_width(max_offset - min_offset));
+  }
+
+  void DescribePayloads() {
+    if (count_ == 0) return;
+    const size_t size = At(0).payload.size();
+    size_t total = 0;
+    bool alike = true;
+    for (size_t i = 0; i < count_; i++) {
+      total += At(i).payload.size();
+      alike = alike && At(i).payload.size() == size;
+    }
+    // What does not fit into 32 bits is refused with the section's size.
+    h_.payloads_size = static_cast<uint32_t>(std::min<size_t>(total, kMaxSectionSize));
+    if (!alike) h_.payload_width = static_cast<uint8_t>(std::bit_width(h_.payloads_size));
+  }
+
+  void WriteParts(char* to) const {
+    if (h_.key_format == kLeafPrefixed) {
+      to = PackBits(to, NumbersOfKeys(), h_.key_width, [&](uint32_t i) { return groups_[i]; });
+    } else if (h_.key_width == 64) {
+      for (size_t i = 0; i < count_; i++, to += 8) StoreFixed(to, NumberAt(i) - h_.min_number);
+    } else {
+      to = PackBits(to, h_.count, h_.key_width,
+                    [&](uint32_t i) { return NumberAt(i) - h_.min_number; });
+    }
+    to = PackBits(to, h_.count, tid_width(), [&](uint32_t i) {
+      const TidNumber tid = At(i).tid;
+      return (BlockOf(tid) - h_.min_block) << h_.offset_width | (OffsetOf(tid) - h_.min_offset);
+    });
+    if (h_.flags & kLeafRemoved) {
+      to = PackBits(to, h_.count, 1, [&](uint32_t i) -> uint64_t { return At(i).removed; });
+    }
+    uint64_t payload_end = 0;
+    to = PackBits(to, h_.count, h_.payload_width,
+                  [&](uint32_t i) { return payload_end += At(i).payload.size(); });
+    const Slice prefix = count_ == 0 ? Slice() : At(0).key.substr(0, h_.prefix_size);
+    for (Slice part : {low_, high_, prefix, Slice(rests_)}) {
+      to = std::copy(part.begin(), part.end(), to);
+    }
+    for (size_t i = 0; i < count_; i++) {
+      const Slice payload = At(i).payload;
+      to = std::copy(payload.begin(), payload.end(), to);
+    }
+  }
+
+  const EntryList& entries_;
+  const size_t first_, count_;
+  const Slice low_, high_;
+  LeafHeader h_ = {};
+  std::string rests_;
+  std::vector<uint64_t> groups_;
+};
+
+Status Encode(const EntryList& entries, size_t first, size_t end, uint8_t type, Slice low,
+              Slice high, Lsn lsn, std::string* out) {
+  SectionWriter writer(entries, first, end, low, high);
+  OMENDB_RETURN_IF_ERROR(writer.Check(type == kSectionLeaf));
+  return writer.Write(type, lsn, out);
+}
+
+}  // namespace
+
+Status EncodeLeaf(const EntryList& entries, size_t first, size_t end, Slice low, Slice high,
+                  Lsn lsn, std::string* out) {
+  return Encode(entries, first, end, kSectionLeaf, low, high, lsn, out);
+}
+
+void LeafBuilder::Start(Slice low, Slice high) {
+  low_ = low;
+  high_ = high;
+  entries_.Clear();
+}
+
+Status LeafBuilder::Finish(Lsn lsn, std::string* out) const {
+  return EncodeLeaf(entries_, 0, entries_.size(), low_, high_, lsn, out);
+}
+
+Status DeltaBuilder::Finish(Lsn lsn, std::string* out) const {
+  return Encode(entries_, 0, entries_.size(), kSectionLeafDeltas, Slice(), Slice(), lsn, out);
+}
+
+}  // namespace omendb

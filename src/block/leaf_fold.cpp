@@ -1,0 +1,97 @@
+#include "block/leaf_fold.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/index_position.h"
+#include "base/pure.h"
+#include "block/section.h"
+
+namespace omendb {
+namespace {
+
+// Parts of a full leaf that a leaf gets when it is split.
+constexpr double kEvenFill = double{kLeafTarget} / kMaxLeafCount;
+constexpr double kAppendFill = 15.0 / 16;
+
+// What part of a leaf an entry takes, by number or by bytes.
+double ShareOf(const EntryList& entries, size_t index) {
+  return std::max(1.0 / kMaxLeafCount,
+                  static_cast<double>(entries.RawSize(index, index + 1)) / kMaxLeafBytes);
+}
+
+}  // namespace
+
+Status FoldLeaf(LeafView* view, EntryList* entries) {
+  entries->Clear();
+  for (view->First(); view->Valid(); view->Next()) {
+    const IndexEntry& entry = view->entry();
+    if (!view->Covers(entry.key, entry.tid)) {
+      return DamagedLeaf("entry %zu is out of bounds", entries->size());
+    }
+    if (!entries->empty()) {
+      const IndexEntry last = (*entries)[entries->size() - 1];
+      if (CompareEntries(last.key, last.tid, entry.key, entry.tid) >= 0) {
+        return DamagedLeaf("entry %zu is out of order", entries->size());
+      }
+    }
+    entries->Add(entry);
+  }
+  return Status::Ok();
+}
+
+Status FoldLeafValues(std::span<const Slice> values, std::string* out) {
+  LeafView view;
+  for (Slice value : values) OMENDB_RETURN_IF_ERROR(view.AddValue(value, true));
+  OMENDB_RETURN_IF_ERROR(view.Finish());
+  if (!view.has_base()) {
+    for (Slice value : values) out->append(value);
+    return Status::Ok();
+  }
+  EntryList entries;
+  OMENDB_RETURN_IF_ERROR(FoldLeaf(&view, &entries));
+  return EncodeLeaf(entries, 0, entries.size(), view.low(), view.high(), view.lsn(), out);
+}
+
+bool MustSplitLeaf(const EntryList& entries) {
+  return entries.size() > kMaxLeafCount ||
+         (entries.size() > 1 && entries.RawSize(0, entries.size()) > kMaxLeafBytes);
+}
+
+Status SplitLeaf(const EntryList& entries, Slice low, Slice high, Lsn lsn, LeafGrowth growth,
+                 std::vector<NewLeaf>* leaves) {
+  const auto add = [&](size_t first, size_t end, Slice from, Slice to) {
+    NewLeaf& leaf = leaves->emplace_back();
+    leaf.low = from;
+    leaf.high = to;
+    return EncodeLeaf(entries, first, end, from, to, lsn, &leaf.value);
+  };
+  if (!MustSplitLeaf(entries)) return add(0, entries.size(), low, high);
+
+  double fill = kAppendFill;
+  if (growth == LeafGrowth::kRandom) {
+    double total = 0;
+    for (size_t i = 0; i < entries.size(); i++) total += ShareOf(entries, i);
+    fill = total / std::max(2.0, std::ceil(total / kEvenFill));
+  }
+  std::string from(low), to;
+  size_t first = 0;
+  // Of all entries so far, against where the leaf should end: so no rest adds up for the last one.
+  double so_far = 0, in_leaf = 0, leaf_end = fill;
+  for (size_t i = 0; i < entries.size(); i++) {
+    const double share = ShareOf(entries, i);
+    if (i > first && (so_far + share / 2 > leaf_end || in_leaf + share > 1)) {
+      to = Position(entries[i].key, entries[i].tid);
+      OMENDB_RETURN_IF_ERROR(add(first, i, from, to));
+      from = to;
+      first = i;
+      in_leaf = 0;
+      leaf_end += fill;
+    }
+    so_far += share;
+    in_leaf += share;
+  }
+  return add(first, entries.size(), from, high);
+}
+
+}  // namespace omendb

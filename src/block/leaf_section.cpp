@@ -1,0 +1,254 @@
+#include "block/leaf_section.h"
+
+#include <algorithm>
+
+#include "base/pure.h"
+#include "block/index_leaf.h"
+#include "block/section.h"
+
+namespace omendb {
+namespace {
+
+size_t SharedBytes(Slice a, Slice b) {
+  return std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first -
+         a.begin();
+}
+
+// Sizes as they are taken off a section from the front.
+class Parts {
+ public:
+  explicit Parts(Slice section, size_t at) : section_(section), at_(at) {}
+  const char* Bits(uint32_t count, uint32_t width) {
+    if (width == 64) return Bytes(size_t{8} * count).data();
+    if (count > 0 && at_ + PackedReach(count, width) > section_.size()) fits_ = false;
+    return Bytes(PackedSize(count, width)).data();
+  }
+  Slice Bytes(size_t size) {
+    if (size > section_.size() - at_) fits_ = false;
+    if (!fits_) return Slice();
+    const Slice part = section_.substr(at_, size);
+    at_ += size;
+    return part;
+  }
+  bool fit() const { return fits_; }
+
+ private:
+  const Slice section_;
+  size_t at_;
+  bool fits_ = true;
+};
+
+}  // namespace
+
+Status LeafSection::Open(Slice value, bool verify, LeafSection* section) {
+  SectionHeader header;
+  OMENDB_RETURN_IF_ERROR(ReadLeafSection(value, verify, &header));
+  section->is_base_ = header.type == kSectionLeaf;
+  section->size_ = header.size;
+  section->lsn_ = header.lsn;
+  OMENDB_RETURN_IF_ERROR(section->OpenParts(value.substr(0, header.size)));
+  return verify ? section->VerifyParts() : Status::Ok();
+}
+
+Status LeafSection::OpenParts(Slice section) {
+  constexpr size_t kPartsAt = kSectionHeaderSize + sizeof(LeafHeader);
+  if (section.size() < kPartsAt) return DamagedLeaf("section of %zu bytes", section.size());
+  LeafHeader& h = header_;
+  h = LoadFixed<LeafHeader>(section.data() + kSectionHeaderSize);
+  const bool numbers = h.key_format == kLeafNumbers;
+  if (!numbers && h.key_format != kLeafPrefixed) {
+    return DamagedLeaf("unknown key format %u", h.key_format);
+  }
+  if ((h.flags & ~kLeafRemoved) || (is_base_ && h.flags != 0)) {
+    return DamagedLeaf("unknown flags %#x", h.flags);
+  }
+  if (h.count > kMaxLeafEntries) return DamagedLeaf("%u entries", h.count);
+  if (h.prefix_size > kMaxIndexKeySize ||
+      (h.key_size != kLeafSizesDiffer &&
+       (h.key_size > kMaxIndexKeySize || h.key_size < h.prefix_size)) ||
+      (numbers &&
+       (h.key_size == kLeafSizesDiffer || h.key_size - h.prefix_size > 8 || h.rests_size != 0))) {
+    return DamagedLeaf("keys of %u bytes, %u of them alike", h.key_size, h.prefix_size);
+  }
+  if ((h.key_width > (numbers ? kMaxPackedWidth : 32) && !(numbers && h.key_width == 64)) ||
+      h.block_width > 32 || h.offset_width > 16 || h.payload_width > 32) {
+    return DamagedLeaf("integers of %u, %u, %u and %u bits", h.key_width, h.block_width,
+                       h.offset_width, h.payload_width);
+  }
+  if (h.payload_width == 0 && (h.count == 0 ? h.payloads_size : h.payloads_size % h.count) != 0) {
+    return DamagedLeaf("%u bytes of payload for %u entries", h.payloads_size, h.count);
+  }
+  tid_width_ = uint32_t{h.block_width} + h.offset_width;
+  payload_size_ = h.payload_width == 0 && h.count > 0 ? h.payloads_size / h.count : 0;
+
+  Parts parts(section, kPartsAt);
+  keys_ = parts.Bits(numbers ? h.count : (h.count + kLeafGroup - 1) / kLeafGroup, h.key_width);
+  tids_ = parts.Bits(h.count, tid_width_);
+  removed_ = h.flags & kLeafRemoved ? parts.Bytes((h.count + 7) / 8).data() : nullptr;
+  payload_ends_ = parts.Bits(h.payload_width > 0 ? h.count : 0, h.payload_width);
+  low_ = parts.Bytes(h.low_size);
+  high_ = parts.Bytes(h.high_size);
+  prefix_ = parts.Bytes(h.prefix_size);
+  rests_ = parts.Bytes(h.rests_size);
+  payloads_ = parts.Bytes(h.payloads_size);
+  if (!parts.fit()) {
+    return DamagedLeaf("%u entries do not fit into %zu bytes", h.count, section.size());
+  }
+  if (is_base_ ? !high_.empty() && low_ >= high_ : !low_.empty() || !high_.empty()) {
+    return DamagedLeaf("bounds of %u and %u bytes", h.low_size, h.high_size);
+  }
+  return Status::Ok();
+}
+
+Status LeafSection::VerifyParts() const {
+  if (header_.payload_width > 0) {
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < count(); i++) {
+      const uint64_t end = PayloadEnd(i);
+      if (end < before || end > payloads_.size()) return DamagedLeaf("payload of entry %u", i);
+      before = end;
+    }
+  }
+  if (header_.key_format != kLeafPrefixed) return Status::Ok();
+  uint32_t at = 0;
+  Rest first;
+  for (uint32_t i = 0; i < count(); i++) {
+    const bool is_first = i % kLeafGroup == 0;
+    Rest rest;
+    if ((is_first && GroupStart(i / kLeafGroup) != at) || !TakeRest(is_first, &at, &rest)) {
+      return DamagedLeaf("key of entry %u", i);
+    }
+    if (is_first) first = rest;
+    if (rest.shared > first.bytes.size() ||
+        prefix_.size() + rest.shared + rest.bytes.size() > kMaxIndexKeySize) {
+      return DamagedLeaf("size of the key of entry %u", i);
+    }
+  }
+  return Status::Ok();
+}
+
+bool LeafSection::TakeRest(bool first, uint32_t* at, Rest* rest) const {
+  if (*at > rests_.size()) return false;
+  Slice from = rests_.substr(*at);
+  uint64_t shared = 0, size;
+  if (!first && !TakeVarint(&from, &shared)) return false;
+  if (header_.key_size == kLeafSizesDiffer) {
+    if (!TakeVarint(&from, &size)) return false;
+  } else {
+    if (shared > size_t{header_.key_size} - header_.prefix_size) return false;
+    size = header_.key_size - header_.prefix_size - shared;
+  }
+  if (shared > kMaxIndexKeySize || size > from.size()) return false;
+  rest->shared = static_cast<uint32_t>(shared);
+  rest->bytes = from.substr(0, size);
+  *at = static_cast<uint32_t>(rests_.size() - from.size() + size);
+  return true;
+}
+
+uint64_t LeafSection::PayloadEnd(uint32_t index) const {
+  return UnpackBits(payload_ends_, index, header_.payload_width);
+}
+
+Slice LeafSection::payload(uint32_t index) const {
+  if (header_.payload_width == 0)
+    return payloads_.substr(size_t{index} * payload_size_, payload_size_);
+  const uint64_t begin = index == 0 ? 0 : PayloadEnd(index - 1);
+  const uint64_t end = std::min<uint64_t>(PayloadEnd(index), payloads_.size());
+  return begin < end ? payloads_.substr(begin, end - begin) : Slice();
+}
+
+void LeafSection::CopyKey(uint32_t index, Hint* hint, std::string* key) const {
+  key->assign(prefix_);
+  if (header_.key_format == kLeafNumbers) {
+    const uint32_t size = header_.key_size - header_.prefix_size;
+    if (size == 0) return;
+    const uint64_t number = header_.min_number + Number(index);
+    char bytes[8];
+    StoreFixed(bytes, __builtin_bswap64(number << (64 - 8 * size)));
+    key->append(bytes, size);
+    return;
+  }
+  uint32_t at = GroupStart(index / kLeafGroup);
+  Rest first, rest;
+  if (!TakeRest(true, &at, &first)) return;
+  uint32_t i = index - index % kLeafGroup;
+  rest = first;
+  if (hint->index <= index && hint->index > i) {
+    i = hint->index - 1;
+    at = hint->at;
+  }
+  for (; i < index; i++) {
+    if (!TakeRest(false, &at, &rest)) return;
+  }
+  *hint = {index + 1, at};
+  key->append(first.bytes.substr(0, rest.shared));
+  key->append(rest.bytes);
+}
+
+uint32_t LeafSection::LowerBound(Slice key, TidNumber tid) const {
+  const size_t shared = std::min(key.size(), prefix_.size());
+  const int order = key.substr(0, shared).compare(prefix_.substr(0, shared));
+  if (order < 0 || (order == 0 && key.size() < prefix_.size())) return 0;
+  if (order > 0) return count();
+  const Slice rest = key.substr(prefix_.size());
+  return header_.key_format == kLeafNumbers ? LowerBoundNumber(rest, tid)
+                                            : LowerBoundRest(rest, tid);
+}
+
+uint32_t LeafSection::LowerBoundNumber(Slice rest, TidNumber tid) const {
+  const size_t size = header_.key_size - header_.prefix_size;
+  uint64_t number = 0;
+  for (size_t i = 0; i < size; i++) {
+    number = number << 8 | (i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0);
+  }
+  if (number < header_.min_number) return 0;
+  number -= header_.min_number;
+  // An entry with this number is a longer key than the one sought, or a shorter one, or has it.
+  const bool longer = rest.size()<size, shorter = rest.size()> size;
+  uint32_t from = 0, size_left = count();
+  while (size_left > 0) {
+    const uint32_t half = size_left / 2;
+    const uint64_t found = Number(from + half);
+    const bool before =
+        found < number || (found == number && !longer && (shorter || this->tid(from + half) < tid));
+    from = before ? from + half + 1 : from;
+    size_left = before ? size_left - half - 1 : half;
+  }
+  return from;
+}
+
+uint32_t LeafSection::LowerBoundRest(Slice rest, TidNumber tid) const {
+  // The last group whose first entry is before it.
+  uint32_t group = 0, groups = (count() + kLeafGroup - 1) / kLeafGroup;
+  Rest first, taken;
+  uint32_t at = 0;
+  while (groups > 0) {
+    const uint32_t half = groups / 2, middle = group + half;
+    uint32_t behind = GroupStart(middle);
+    if (!TakeRest(true, &behind, &taken)) return 0;
+    if (CompareEntries(taken.bytes, this->tid(middle * kLeafGroup), rest, tid) < 0) {
+      group = middle + 1;
+      groups -= half + 1;
+      first = taken;
+      at = behind;
+    } else {
+      groups = half;
+    }
+  }
+  if (group == 0) return 0;
+  // What an entry shares with the first of its group tells which is further away from it: the entry
+  // or what is sought.
+  uint32_t i = (group - 1) * kLeafGroup + 1;
+  const uint32_t end = std::min(count(), group * kLeafGroup);
+  const size_t shared = SharedBytes(rest, first.bytes);
+  const Slice tail = rest.substr(shared);
+  for (; i < end; i++) {
+    if (!TakeRest(false, &at, &taken)) return i;
+    if (taken.shared > shared) continue;
+    if (taken.shared < shared) return i;
+    if (CompareEntries(taken.bytes, this->tid(i), tail, tid) >= 0) return i;
+  }
+  return i;
+}
+
+}  // namespace omendb
