@@ -3,10 +3,10 @@
 
 #include "base/coding.h"
 #include "base/index_position.h"
-#include "base/pure.h"
 #include "block/bit_packing.h"
 #include "block/index_leaf.h"
 #include "block/section.h"
+#include "base/pure.h"
 
 namespace omendb {
 

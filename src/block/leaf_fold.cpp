@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/index_position.h"
-#include "base/pure.h"
 #include "block/section.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/pure.h"
 #include "block/index_leaf.h"
 #include "block/section.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {

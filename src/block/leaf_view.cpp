@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "base/index_position.h"
-#include "base/pure.h"
 #include "block/index_leaf.h"
 #include "block/section.h"
+#include "base/pure.h"
 
 namespace omendb {
 

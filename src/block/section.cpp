@@ -6,8 +6,8 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
-#include "base/pure.h"
 #include "block/leaf_section.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {

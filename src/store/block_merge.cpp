@@ -9,13 +9,13 @@
 #include "block/row_image.h"
 #include "block/unresolved.h"
 #include "key/block_key.h"
+#include "store/append_operator.h"
 #include "store/families.h"
 #include "base/pure.h"
 
 namespace omendb {
 namespace {
 
-// The same name on both sides: it is recorded in the files.
 constexpr char kOperatorName[] = "omendb.block";
 
 // Copies of values at 8-aligned addresses: RocksDB's are wherever its blocks have them.
@@ -39,32 +39,10 @@ class AlignedValues {
   std::vector<Slice> values_;
 };
 
-class AppendOperator : public rocksdb::MergeOperator {
- public:
-  const char* Name() const override { return kOperatorName; }
-
-  bool FullMergeV2(const MergeOperationInput& in, MergeOperationOutput* out) const override {
-    if (in.existing_value == nullptr && in.operand_list.size() == 1) {
-      out->existing_operand = in.operand_list[0];
-      return true;
-    }
-    size_t total = in.existing_value != nullptr ? in.existing_value->size() : 0;
-    for (const rocksdb::Slice& operand : in.operand_list) total += operand.size();
-    out->new_value.clear();
-    out->new_value.reserve(total);
-    if (in.existing_value != nullptr) {
-      out->new_value.append(in.existing_value->data(), in.existing_value->size());
-    }
-    for (const rocksdb::Slice& operand : in.operand_list) {
-      out->new_value.append(operand.data(), operand.size());
-    }
-    return true;
-  }
-};
-
 class FoldOperator : public AppendOperator {
  public:
-  explicit FoldOperator(const StoreOptions& options) : options_(options) {}
+  explicit FoldOperator(const StoreOptions& options)
+      : AppendOperator(kOperatorName), options_(options) {}
 
   bool FullMergeV2(const MergeOperationInput& in, MergeOperationOutput* out) const override {
     if (options_.failure_point) options_.failure_point("compaction_fold");
@@ -178,7 +156,7 @@ std::string DescribeBlockKey(Slice key) {
 }
 
 std::shared_ptr<rocksdb::MergeOperator> NewAppendOperator() {
-  return std::make_shared<AppendOperator>();
+  return std::make_shared<AppendOperator>(kOperatorName);
 }
 
 std::shared_ptr<rocksdb::MergeOperator> NewFoldOperator(const StoreOptions& options) {

@@ -9,7 +9,9 @@
 
 #include "base/types.h"
 #include "block/block_value.h"
+#include "block/index_leaf.h"
 #include "store/block_merge.h"
+#include "store/leaf_merge.h"
 #include "store/sst_layout.h"
 #include "base/pure.h"
 
@@ -58,6 +60,24 @@ bool ReadBlock(const Mismatch& mismatch, std::string* block) {
   return got == static_cast<ssize_t>(block->size());
 }
 
+// What the file is of is not known here; a value says by its first section what it is. If that is
+// what was damaged, it is neither.
+bool IsLeaf(Slice value) {
+  return value.size() > 1 && (value[1] == kSectionLeaf || value[1] == kSectionLeafDeltas);
+}
+
+Status CheckValue(Slice value) {
+  if (IsLeaf(value)) {
+    LeafView view;
+    return LeafView::Parse(value, true, &view);
+  }
+  std::vector<uint64_t> aligned(value.size() / 8 + 1);
+  std::memcpy(aligned.data(), value.data(), value.size());
+  BlockView view;
+  return BlockView::Parse(Slice(reinterpret_cast<char*>(aligned.data()), value.size()), true,
+                          &view);
+}
+
 }  // namespace
 
 bool PassDamagedBlock(const std::string& error, PrimaryFileSystem* file_system, std::string* what) {
@@ -68,15 +88,12 @@ bool PassDamagedBlock(const std::string& error, PrimaryFileSystem* file_system, 
   }
   bool explained = false;
   const bool parsed = VisitSstBlock(block, [&](Slice key, Slice value) {
-    std::vector<uint64_t> aligned(value.size() / 8 + 1);
-    std::memcpy(aligned.data(), value.data(), value.size());
-    BlockView view;
-    const Status status =
-        BlockView::Parse(Slice(reinterpret_cast<char*>(aligned.data()), value.size()), true, &view);
+    const Status status = CheckValue(value);
     if (!status.ok()) {
       explained = true;
       // An internal key ends with eight bytes of sequence number and type.
-      *what = DescribeBlockKey(key.substr(0, key.size() < 8 ? 0 : key.size() - 8)) + ": " +
+      const Slice user_key = key.substr(0, key.size() < 8 ? 0 : key.size() - 8);
+      *what = (IsLeaf(value) ? DescribeLeafKey(user_key) : DescribeBlockKey(user_key)) + ": " +
               status.detail();
     }
     return true;

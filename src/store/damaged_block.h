@@ -1,10 +1,11 @@
-// Keeps one damaged row block from stopping compaction.
+// Keeps one damaged row block or index leaf from stopping compaction.
 //
 // RocksDB checks its own checksum of every table block that compaction reads and gives up the whole
 // compaction over one mismatch, again and again: level 0 would grow until all tables are slow. But
-// a row block carries checksums of its own. If one of these fails in the table block, the damage
-// lies in that value and whoever reads it is told; the table block may pass. If they are all right
-// the damage is in a key or in the block's frame, where passing it could put rows somewhere else.
+// row blocks and index leaves carry checksums of their own. If one of these fails in the table
+// block, the damage lies in that value and whoever reads it is told; the table block may pass. If
+// they are all right the damage is in a key or in the block's frame, where passing it could put
+// rows somewhere else.
 #pragma once
 
 #include <cstdint>

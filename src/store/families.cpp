@@ -58,11 +58,12 @@ std::shared_ptr<rocksdb::SstPartitionerFactory> NewStoragePartitioner() {
   return std::make_shared<StoragePartitionerFactory>();
 }
 
-rocksdb::ColumnFamilyOptions CommonFamilyOptions() {
+rocksdb::ColumnFamilyOptions CommonFamilyOptions(Family family) {
   rocksdb::BlockBasedTableOptions table;
   // One value is a whole row block, far above the 4 kB: a block of the table holds one value, and
   // neither a cache (ours is above) nor compression (it is inside the value) belongs below.
-  table.block_size = 4096;
+  // An index leaf has less than 4 kB, and two of them would share a block.
+  table.block_size = family == kKeysFamily ? 1024 : 4096;
   table.format_version = 5;
   table.no_block_cache = true;
   table.enable_index_compression = false;  // so that a mapped index is used in place

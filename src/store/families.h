@@ -19,7 +19,7 @@ inline constexpr Family kOurFamilies[] = {kRowsFamily, kKeysFamily, kMetaFamily}
 const char* FamilyName(Family family);
 
 // What both sides must agree on: table format, comparator, no compression.
-rocksdb::ColumnFamilyOptions CommonFamilyOptions();
+rocksdb::ColumnFamilyOptions CommonFamilyOptions(Family family);
 // Quiet: no log file, no statistics, no archive of the write-ahead log that nobody writes.
 rocksdb::DBOptions CommonDbOptions();
 

@@ -20,10 +20,13 @@
 
 #include "base/pure.h"
 #include "key/block_key.h"
+#include "key/leaf_key.h"
 #include "store/block_merge.h"
 #include "store/damaged_block.h"
 #include "store/families.h"
 #include "store/flush_files.h"
+#include "store/leaf_iterator_impl.h"
+#include "store/leaf_merge.h"
 #include "store/manual_compaction.h"
 #include "store/primary_file_system.h"
 #include "store/rocksdb_status.h"
@@ -170,7 +173,18 @@ constexpr uint64_t kFilesOfLargeStore = 512;
 // Of the files that a process may open; a session has others open as well.
 constexpr uint64_t kFileLimitShare = 2;
 
-uint64_t LevelBaseFor(uint64_t family_size) { return std::max(kMinLevelBase, family_size / 10); }
+// Families with much in them.
+constexpr Family kDataFamilies[] = {kRowsFamily, kKeysFamily};
+
+// The primary maps no files.
+struct NoGuard {
+  template <typename Call>
+  Status operator()(Call call) {
+    call();
+    return Status::Ok();
+  }
+  bool lost() const { return false; }
+};
 
 class PrimaryStoreImpl : public PrimaryStore {
  public:
@@ -181,6 +195,7 @@ class PrimaryStoreImpl : public PrimaryStore {
         env_(rocksdb::NewCompositeEnv(file_system_)),
         listener_(std::make_shared<Listener>(options, file_system_)),
         filter_(NewGarbageFilter(options)),
+        leaf_filter_(NewLeafFilter(options)),
         best_efforts_(options.best_efforts_recovery) {}
 
   ~PrimaryStoreImpl() override { Close(); }
@@ -224,16 +239,35 @@ class PrimaryStoreImpl : public PrimaryStore {
   Status NewFlush(std::unique_ptr<Flush>* flush) override;
   Status Ingest(FlushFiles* files, const StoreState& state);
 
+  Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
+    OMENDB_RETURN_IF_ERROR(CheckOpen());
+    const rocksdb::Status s =
+        db_->Get(rocksdb::ReadOptions(), handles_[kKeysFamily], LeafKey(storage, low), value);
+    if (s.IsNotFound()) return Status::NotFound("the store has no leaf under this key");
+    return s.ok() ? Status::Ok() : ReadError(s);
+  }
+
+  Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) override {
+    OMENDB_RETURN_IF_ERROR(CheckOpen());
+    auto it = std::make_unique<LeafIteratorImpl<NoGuard>>(NoGuard(), storage);
+    OMENDB_RETURN_IF_ERROR(it->Start(db_, handles_[kKeysFamily], rocksdb::ReadOptions()));
+    *iterator = std::move(it);
+    return Status::Ok();
+  }
+
   CompactionDebt debt() const override {
     CompactionDebt debt;
     if (db_ == nullptr) return debt;
-    std::string level0;
-    if (db_->GetProperty(handles_[kRowsFamily], "rocksdb.num-files-at-level0", &level0)) {
-      debt.level0_files = atoi(level0.c_str());
+    for (Family family : kDataFamilies) {
+      std::string level0;
+      if (db_->GetProperty(handles_[family], "rocksdb.num-files-at-level0", &level0)) {
+        debt.level0_files = std::max(debt.level0_files, atoi(level0.c_str()));
+      }
+      uint64_t pending = 0;
+      db_->GetIntProperty(handles_[family],
+                          rocksdb::DB::Properties::kEstimatePendingCompactionBytes, &pending);
+      debt.pending_bytes += pending;
     }
-    db_->GetIntProperty(handles_[kRowsFamily],
-                        rocksdb::DB::Properties::kEstimatePendingCompactionBytes,
-                        &debt.pending_bytes);
     uint64_t running = 0;
     db_->GetIntProperty(rocksdb::DB::Properties::kNumRunningCompactions, &running);
     debt.running = running > 0;
@@ -266,15 +300,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   uint64_t ApproximateSize(StorageId storage) const override {
     uint64_t size = 0;
     if (db_ == nullptr) return 0;
-    if (storage == 0) {
-      db_->GetIntProperty(handles_[kRowsFamily], rocksdb::DB::Properties::kLiveSstFilesSize, &size);
-      return size;
-    }
-    const std::string low = BlockKey(storage, 0), high = BlockKey(storage + 1, 0);
-    const rocksdb::Range range(low, high);
-    rocksdb::SizeApproximationOptions options;
-    options.include_files = true;
-    if (!db_->GetApproximateSizes(options, handles_[kRowsFamily], &range, 1, &size).ok()) return 0;
+    for (Family family : kDataFamilies) size += FamilySize(family, storage);
     return size;
   }
 
@@ -292,15 +318,33 @@ class PrimaryStoreImpl : public PrimaryStore {
  private:
   Status FindUnresolved(StorageId storage, FullXid below, FullXid* oldest,
                         std::vector<KeyRange>* ranges);
+  uint64_t FamilySize(Family family, StorageId storage) const {
+    uint64_t size = 0;
+    if (storage == 0) {
+      db_->GetIntProperty(handles_[family], rocksdb::DB::Properties::kLiveSstFilesSize, &size);
+      return size;
+    }
+    const std::string low = LeafKey(storage, ""), high = LeafKey(storage + 1, "");
+    const rocksdb::Range range(low, high);
+    rocksdb::SizeApproximationOptions options;
+    options.include_files = true;
+    if (!db_->GetApproximateSizes(options, handles_[family], &range, 1, &size).ok()) return 0;
+    return size;
+  }
+  // What follows a family's size.
+  struct Sizes {
+    uint64_t level_base = 0, file_size = 0;
+  };
+  Sizes SizesFor(uint64_t family_size) const {
+    return {std::max(kMinLevelBase, family_size / 10),
+            std::max(options_.target_file_size, family_size / kFilesOfLargeStore)};
+  }
   Status CheckOpen() const { return db_ != nullptr ? Status::Ok() : open_error_; }
   Status OpenDatabase();
   Status ReadStates();
   Status SettleCopy();
   void Close();
   void AdjustSizes();
-  uint64_t FileSizeFor(uint64_t family_size) const {
-    return std::max(options_.target_file_size, family_size / kFilesOfLargeStore);
-  }
   void WarnOfFileLimit();
   void Reach(const char* point) const {
     if (options_.failure_point) options_.failure_point(point);
@@ -314,7 +358,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   const std::shared_ptr<PrimaryFileSystem> file_system_;
   const std::unique_ptr<rocksdb::Env> env_;
   const std::shared_ptr<Listener> listener_;
-  const std::unique_ptr<rocksdb::CompactionFilter> filter_;
+  const std::unique_ptr<rocksdb::CompactionFilter> filter_, leaf_filter_;
 
   rocksdb::Options family_options_[kFamilies];
   rocksdb::DB* db_ = nullptr;  // nullptr after a failed attempt to open it anew: see open_error_
@@ -323,8 +367,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   bool best_efforts_;
   std::unique_ptr<ManualCompaction> compaction_;
   StoreState state_;
-  uint64_t level_base_ = kMinLevelBase;
-  uint64_t file_size_ = 0;
+  Sizes sizes_[kFamilies];
   uint64_t flushes_ = 0;
 };
 
@@ -346,12 +389,14 @@ Status PrimaryStoreImpl::OpenDatabase() {
     struct stat info;
     if (name.ends_with(".sst") && stat(path.c_str(), &info) == 0) size += info.st_size;
   });
-  level_base_ = LevelBaseFor(size);
-  file_size_ = FileSizeFor(size);
+  // How much of it is of which family is not known; most are rows. That of the keys is adjusted
+  // after the first flush.
+  sizes_[kRowsFamily] = SizesFor(size);
+  sizes_[kKeysFamily] = SizesFor(0);
 
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (int family = 0; family < kFamilies; family++) {
-    rocksdb::ColumnFamilyOptions options = CommonFamilyOptions();
+    rocksdb::ColumnFamilyOptions options = CommonFamilyOptions(static_cast<Family>(family));
     options.level_compaction_dynamic_level_bytes = true;
     options.max_bytes_for_level_base = kMinLevelBase;
     options.target_file_size_base = options_.target_file_size;
@@ -361,8 +406,15 @@ Status PrimaryStoreImpl::OpenDatabase() {
       options.compaction_filter = filter_.get();
       options.sst_partitioner_factory = NewStoragePartitioner();
       options.table_properties_collector_factories.push_back(NewUnresolvedCollector());
-      options.max_bytes_for_level_base = level_base_;
-      options.target_file_size_base = file_size_;
+    }
+    if (family == kKeysFamily) {
+      options.merge_operator = NewLeafFoldOperator(options_);
+      options.compaction_filter = leaf_filter_.get();
+      options.sst_partitioner_factory = NewStoragePartitioner();
+    }
+    if (family == kRowsFamily || family == kKeysFamily) {
+      options.max_bytes_for_level_base = sizes_[family].level_base;
+      options.target_file_size_base = sizes_[family].file_size;
     }
     family_options_[family] = rocksdb::Options(db_options, options);
     descriptors.emplace_back(family == kDefaultFamily
@@ -450,7 +502,9 @@ Status PrimaryStoreImpl::StartCompaction(StorageId storage, FullXid unresolved_b
     FullXid oldest;
     OMENDB_RETURN_IF_ERROR(FindUnresolved(storage, unresolved_below, &oldest, &ranges));
   } else if (storage != 0) {
-    ranges.push_back({kRowsFamily, BlockKey(storage, 0), BlockKey(storage + 1, 0)});
+    for (Family family : kDataFamilies) {
+      ranges.push_back({family, LeafKey(storage, ""), LeafKey(storage + 1, "")});
+    }
   } else {
     for (Family family : kOurFamilies) ranges.push_back({family, "", ""});
   }
@@ -520,25 +574,28 @@ void PrimaryStoreImpl::Close() {
   db_ = nullptr;
 }
 
-// Keeps all but a tenth of the rows in the bottom level whatever their size, in as few levels as
+// Keeps all but a tenth of a family in the bottom level whatever its size, in as few levels as
 // possible: each level above it is one more operand to read. And keeps the number of files in
 // bounds.
 void PrimaryStoreImpl::AdjustSizes() {
   const auto is_off = [](uint64_t now, uint64_t wanted) {
     return wanted >= now + now / 4 || (wanted != now && wanted <= now / 2);
   };
-  const uint64_t size = ApproximateSize(0);
-  const uint64_t level_base = LevelBaseFor(size), file_size = FileSizeFor(size);
-  if (!is_off(level_base_, level_base) && !is_off(file_size_, file_size)) return;
-  const rocksdb::Status s = db_->SetOptions(
-      handles_[kRowsFamily], {{"max_bytes_for_level_base", std::to_string(level_base)},
-                              {"target_file_size_base", std::to_string(file_size)}});
-  if (s.ok()) {
-    level_base_ = level_base;
-    file_size_ = file_size;
-  } else {
-    Log(LogLevel::kWarning,
-        "could not change the sizes of the store's levels and files: " + s.ToString());
+  for (Family family : kDataFamilies) {
+    const Sizes wanted = SizesFor(FamilySize(family, 0));
+    if (!is_off(sizes_[family].level_base, wanted.level_base) &&
+        !is_off(sizes_[family].file_size, wanted.file_size)) {
+      continue;
+    }
+    const rocksdb::Status s = db_->SetOptions(
+        handles_[family], {{"max_bytes_for_level_base", std::to_string(wanted.level_base)},
+                           {"target_file_size_base", std::to_string(wanted.file_size)}});
+    if (s.ok()) {
+      sizes_[family] = wanted;
+    } else {
+      Log(LogLevel::kWarning,
+          "could not change the sizes of the store's levels and files: " + s.ToString());
+    }
   }
 }
 
@@ -565,6 +622,15 @@ class FlushImpl : public PrimaryStore::Flush {
   Status AddBlock(StorageId storage, BlockNo block, bool new_block, Slice value) override {
     return files_->AddBlock(storage, block, new_block, value);
   }
+  Status PutLeaf(StorageId storage, Slice low, Slice value) override {
+    return files_->PutLeaf(storage, low, value);
+  }
+  Status MergeLeaf(StorageId storage, Slice low, Slice deltas) override {
+    return files_->MergeLeaf(storage, low, deltas);
+  }
+  Status DeleteLeaf(StorageId storage, Slice low) override {
+    return files_->DeleteLeaf(storage, low);
+  }
   void PutMeta(Slice key, Slice value) override { files_->PutMeta(key, value); }
   void DeleteMeta(Slice key) override { files_->DeleteMeta(key); }
   void DropStorage(StorageId storage) override { files_->DropStorage(storage); }
@@ -586,8 +652,9 @@ Status PrimaryStoreImpl::NewFlush(std::unique_ptr<Flush>* flush) {
     Close();
     OMENDB_RETURN_IF_ERROR(OpenDatabase());
   }
-  auto files = std::make_unique<FlushFiles>(staging_ + "/" + std::to_string(flushes_++) + "-",
-                                            file_size_, &family_options_, &handles_);
+  auto files =
+      std::make_unique<FlushFiles>(staging_ + "/" + std::to_string(flushes_++) + "-",
+                                   sizes_[kRowsFamily].file_size, &family_options_, &handles_);
   *flush = std::make_unique<FlushImpl>(this, std::move(files));
   return Status::Ok();
 }

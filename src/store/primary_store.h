@@ -1,9 +1,9 @@
 // The RocksDB database under $PGDATA/omendb, as its one owner sees it: the store worker.
 //
-// Families: `rows` (block_key.h -> block_value.h), `keys` (index leaves, later), `meta` (storages).
-// Nothing is written but by ingesting sorted files; RocksDB's WAL and memtables stay empty. Every
-// ingest carries, in each family, the durable LSN and the generation under reserved keys, so that a
-// family that fell behind is noticed.
+// Families: `rows` (block_key.h -> block_value.h), `keys` (leaf_key.h -> index_leaf.h), `meta`
+// (storages). Nothing is written but by ingesting sorted files; RocksDB's WAL and memtables stay
+// empty. Every ingest carries, in each family, the durable LSN and the generation under reserved
+// keys, so that a family that fell behind is noticed.
 //
 // Called on the worker's main thread only, with all signals blocked around whatever may start
 // threads. A compaction that was asked for runs on a thread of its own beside it. RocksDB's own
@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "block/unresolved.h"
+#include "store/leaf_iterator.h"
 
 namespace omendb {
 
@@ -72,9 +73,15 @@ class PrimaryStore {
     // REQUIRES: (storage, block) ascends over the calls. new_block: a Put into the files of new
     // blocks, which land at the bottom; otherwise a merge operand in the files of changes.
     virtual Status AddBlock(StorageId storage, BlockNo block, bool new_block, Slice value) = 0;
+    // REQUIRES: (storage, low) ascends over the calls of these three, each leaf once; beside the
+    // rows in any order. A whole leaf, which replaces what there was under its low position.
+    virtual Status PutLeaf(StorageId storage, Slice low, Slice value) = 0;
+    // A merge operand: deltas of the leaf.
+    virtual Status MergeLeaf(StorageId storage, Slice low, Slice deltas) = 0;
+    virtual Status DeleteLeaf(StorageId storage, Slice low) = 0;
     virtual void PutMeta(Slice key, Slice value) = 0;
     virtual void DeleteMeta(Slice key) = 0;
-    virtual void DropStorage(StorageId storage) = 0;  // range-deletes its rows
+    virtual void DropStorage(StorageId storage) = 0;  // range-deletes its rows and leaves
     // Makes everything durable and visible with durable_lsn() = lsn (never moves back) and
     // generation() one higher.
     virtual Status Commit(Lsn lsn) = 0;
@@ -82,6 +89,11 @@ class PrimaryStore {
   };
   // REQUIRES: no other flush is alive.
   virtual Status NewFlush(std::unique_ptr<Flush>* flush) = 0;
+
+  // The value of a leaf, folded; kNotFound. For the flusher, which splits leaves.
+  virtual Status GetLeaf(StorageId storage, Slice low, std::string* value) = 0;
+  // All leaves of a storage, as they are now. REQUIRES: destroyed before the next NewFlush.
+  virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 
   virtual CompactionDebt debt() const = 0;
   // Starts a compaction of one storage (0 = all), garbage collected by the oracle as it is now;
@@ -106,7 +118,7 @@ class PrimaryStore {
   virtual uint64_t obsolete_bytes() const = 0;
   virtual size_t UnlinkObsoleteFiles() = 0;
 
-  // Live bytes of rows in files, approximately, for one storage (0 = all).
+  // Live bytes of rows and index leaves in files, approximately, for one storage (0 = all).
   virtual uint64_t ApproximateSize(StorageId storage) const = 0;
   // "rocksdb.levelstats" and the like, for omendb.store_stat().
   virtual std::string Describe() const = 0;

@@ -7,9 +7,12 @@
 #include <vector>
 
 #include "key/block_key.h"
+#include "key/leaf_key.h"
 #include "store/block_merge.h"
 #include "store/bus_guard.h"
 #include "store/families.h"
+#include "store/leaf_iterator_impl.h"
+#include "store/leaf_merge.h"
 #include "store/reader_file_system.h"
 #include "store/rocksdb_status.h"
 #include "store/signal_mask.h"
@@ -62,6 +65,23 @@ struct Instance {
 struct Scratch {
   rocksdb::Status status;
   rocksdb::PinnableSlice value;
+};
+
+// Catches faults in mapped files while a leaf iterator moves.
+class InstanceGuard {
+ public:
+  explicit InstanceGuard(Instance* instance) : instance_(instance) {}
+  template <typename Call>
+  Status operator()(Call call) {
+    if (instance_->poisoned) return MappedFileFault();
+    if (CatchBusError(call)) return Status::Ok();
+    instance_->Poison();
+    return MappedFileFault();
+  }
+  bool lost() const { return instance_->poisoned; }
+
+ private:
+  Instance* const instance_;
 };
 
 class BlockIteratorImpl : public ReaderStore::BlockIterator {
@@ -209,6 +229,21 @@ class ReaderStoreImpl : public ReaderStore {
     return GetValue(kRowsFamily, BlockKey(storage, block), value);
   }
 
+  Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
+    SetLeafKey(&leaf_key_, storage, low);
+    return GetValue(kKeysFamily, leaf_key_, value);
+  }
+
+  Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) override {
+    if (poisoned()) return MappedFileFault();
+    auto it =
+        std::make_unique<LeafIteratorImpl<InstanceGuard>>(InstanceGuard(instance_.get()), storage);
+    OMENDB_RETURN_IF_ERROR(
+        it->Start(instance_->db, instance_->handles[kKeysFamily], read_options_));
+    *iterator = std::move(it);
+    return Status::Ok();
+  }
+
   Status GetMeta(Slice key, std::string* value) override {
     return GetValue(kMetaFamily, std::string(key), value);
   }
@@ -237,8 +272,9 @@ class ReaderStoreImpl : public ReaderStore {
     db_options.info_log = std::make_shared<NoLogger>();
     std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
     for (int family = 0; family < kFamilies; family++) {
-      rocksdb::ColumnFamilyOptions options = CommonFamilyOptions();
+      rocksdb::ColumnFamilyOptions options = CommonFamilyOptions(static_cast<Family>(family));
       if (family == kRowsFamily) options.merge_operator = NewAppendOperator();
+      if (family == kKeysFamily) options.merge_operator = NewLeafAppendOperator();
       descriptors.emplace_back(family == kDefaultFamily
                                    ? rocksdb::kDefaultColumnFamilyName
                                    : std::string(FamilyName(static_cast<Family>(family))),
@@ -317,6 +353,7 @@ class ReaderStoreImpl : public ReaderStore {
 
   const std::string path_;
   rocksdb::ReadOptions read_options_, checked_options_;
+  std::string leaf_key_;
   std::unique_ptr<Scratch> scratch_ = std::make_unique<Scratch>();
   std::unique_ptr<Instance> instance_ = std::make_unique<Instance>();
   uint64_t generation_ = 0;

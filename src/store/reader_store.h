@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "store/leaf_iterator.h"
 
 namespace omendb {
 
@@ -41,15 +42,21 @@ class ReaderStore {
   class BlockIterator {
    public:
     virtual ~BlockIterator() = default;
-    virtual bool Valid() const = 0;      // false at the end or on error: see status()
+    virtual bool Valid() const = 0;  // false at the end or on error: see status()
     virtual Status status() const = 0;
     virtual BlockNo block() const = 0;
-    virtual Slice value() const = 0;     // 8-aligned, until Next or Seek
+    virtual Slice value() const = 0;  // 8-aligned, until Next or Seek
     virtual void Next() = 0;
     virtual void Seek(BlockNo block) = 0;
   };
   virtual Status NewIterator(StorageId storage, BlockNo first, BlockNo end,
                              std::unique_ptr<BlockIterator>* iterator) = 0;
+
+  // Bytes of an index leaf, operands behind the base; at any alignment. kNotFound if there is none
+  // with exactly this low position. Reuses the buffer's memory.
+  virtual Status GetLeaf(StorageId storage, Slice low, std::string* value) = 0;
+  // Leaves of a storage. Pins the state it was made at. To be used for many seeks.
+  virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 
   // Value of a meta key; kNotFound.
   virtual Status GetMeta(Slice key, std::string* value) = 0;

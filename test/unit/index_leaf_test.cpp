@@ -124,8 +124,9 @@ TEST(IndexLeaf, NewestWordOnAnEntryWins) {
       LeafValue({{{"a", 1}, {"old"}}, {{"b", 1}, {"old"}}, {{"b", 2}, {}}}, 10);
   const std::string first = DeltaValue({{{"a", 1}, {"newer"}}, {{"b", 1}, {"", true}}}, 20);
   const std::string second = DeltaValue({{{"a", 1}, {"newest"}}, {{"c", 9}, {"in"}}}, 30);
+  const std::string value = base + first + second;
   LeafView view;
-  ExpectOk(LeafView::Parse(base + first + second, true, &view));
+  ExpectOk(LeafView::Parse(value, true, &view));
   EXPECT_EQ(view.deltas(), 2u);
   EXPECT_EQ(view.delta_count(), 4u);
   EXPECT_EQ(view.base_count(), 3u);

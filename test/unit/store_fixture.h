@@ -188,11 +188,11 @@ class StoreTest : public ::testing::Test {
     }
     return names;
   }
-  // Files of `rows` at a level, from Describe().
-  int FilesAtLevel(int level) const {
+  // Files of a family at a level, from Describe().
+  int FilesAtLevel(int level, const std::string& family = "rows") const {
     std::string text = store_->Describe();
-    text = text.substr(text.find("rows\n"));
-    text = text.substr(0, text.find("keys\n"));
+    text = text.substr(text.find(family + "\n"));
+    text = text.substr(0, text.find(family == "rows" ? "keys\n" : "meta\n"));
     const std::string want = "\n  " + std::to_string(level) + " ";
     const size_t line = text.find(want);
     return line == std::string::npos ? -1 : atoi(text.c_str() + line + want.size());
