@@ -48,6 +48,11 @@ class LeafIteratorImpl : public LeafIterator {
     Move([&] { it_->SeekForPrev(key_); });
     if (valid_ && low_ > position) Fail();
   }
+  void SeekLow(Slice low) override {
+    SetLeafKey(&key_, storage_, low);
+    Move([&] { it_->Seek(key_); });
+    if (valid_ && low_ < low) Fail();
+  }
   void First() override {
     Move([&] { it_->SeekToFirst(); });
   }

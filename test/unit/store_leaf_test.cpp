@@ -252,6 +252,21 @@ TEST_F(StoreLeafTest, IteratorsFindTheLeafThatCoversAPositionAndStayInTheStorage
     EXPECT_EQ(leaf, 50);
     for (it->Last(); it->Valid(); it->Prev()) EXPECT_EQ(it->low(), LowOf(--leaf, 20));
     EXPECT_EQ(leaf, 0);
+    for (leaf = 1; leaf < 50; leaf += 3) {
+      it->SeekLow(LowOf(leaf, 20));
+      ASSERT_TRUE(it->Valid());
+      EXPECT_EQ(it->low(), LowOf(leaf, 20));
+      it->SeekLow(LowOf(leaf, 20) + "x");
+      ASSERT_EQ(it->Valid(), leaf < 49);
+      if (it->Valid()) {
+        EXPECT_EQ(it->low(), LowOf(leaf + 1, 20));
+        it->Prev();
+        ASSERT_TRUE(it->Valid());
+        EXPECT_EQ(it->low(), LowOf(leaf, 20));
+      }
+    }
+    it->SeekLow(std::string(20, '\xff'));
+    EXPECT_FALSE(it->Valid());
     it->Seek(std::string(20, '\xff'));
     ASSERT_TRUE(it->Valid());
     EXPECT_EQ(it->low(), LowOf(49, 20));
