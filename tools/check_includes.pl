@@ -7,14 +7,15 @@
 use strict;
 use warnings;
 
-my @below_engine = qw(base key block buffer store pg mvcc wal);
+my @below_engine = qw(base key alex block buffer store pg mvcc wal);
 my %may_include = (
   base   => [],
   key    => ['base'],
+  alex   => ['base'],
   block  => ['base'],
-  buffer => [qw(base key)],
-  store  => [qw(base key block)],
-  pg     => [qw(base key block buffer store)],
+  buffer => [qw(base key alex)],
+  store  => [qw(base key block alex)],
+  pg     => [qw(base key alex block buffer store)],
   mvcc   => [qw(base pg)],
   wal    => [qw(base buffer pg)],
   engine => [@below_engine],
@@ -22,7 +23,7 @@ my %may_include = (
   am     => [ @below_engine, 'engine' ],
   ''     => [ @below_engine, qw(engine worker am) ],    # src/omendb.cpp
 );
-my %is_pure = map { $_ => 1 } qw(base key block buffer store);
+my %is_pure = map { $_ => 1 } qw(base key alex block buffer store);
 
 # Headers of the server by the folders that it has; anything else in quotes must be a room.
 my $server_header =

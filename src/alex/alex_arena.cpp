@@ -1,0 +1,195 @@
+#include "alex/alex_arena.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "alex/lock.h"
+#include "alex/probe.h"
+
+namespace omendb {
+
+namespace {
+
+// Sizes in units of 8 bytes: eight classes for each power of two, so that at most an eighth is
+// wasted.
+constexpr size_t kClasses = 8 * 33;
+
+size_t ClassOf(size_t bytes) {
+  size_t units = std::max<size_t>((bytes + 7) / 8, 8);
+  int bits = std::bit_width(units - 1) - 4;  // 8 <= (units - 1) >> bits < 16 (4 bits)
+  if (bits < 0) bits = 0;
+  size_t steps = (units + (size_t{1} << bits) - 1) >> bits;
+  return static_cast<size_t>(bits) * 8 + (steps - 8);
+}
+size_t UnitsOf(size_t size_class) { return (size_class % 8 + 8) << (size_class / 8); }
+
+}  // namespace
+
+// Retired blocks in the order of their epochs. What readers may be in is not written to.
+struct AlexArena::Chunk {
+  static constexpr uint32_t kBlocks = 60;
+  struct Block {
+    uint32_t offset;
+    uint32_t size_class;
+    uint64_t epoch;
+  };
+  uint32_t next;
+  uint32_t first, count;
+  Block blocks[kBlocks];
+};
+
+struct AlexArena::Header {
+  struct alignas(64) Slot {
+    uint64_t epoch;  // 0 = outside
+    uint32_t taken;
+  };
+  alignas(64) uint32_t lock;
+  uint32_t oldest, newest;  // chunks, 0 = none
+  uint64_t used, capacity;  // units
+  uint64_t waiting;
+  uint64_t reclaim_at;  // this many waiting blocks are worth a look
+  uint64_t allocations;
+  uint32_t free[kClasses];  // a free block begins with the next one
+  alignas(64) uint64_t epoch;
+  Slot slots[kSlots];
+};
+
+AlexArena::Header* AlexArena::header() const { return reinterpret_cast<Header*>(base_); }
+
+size_t AlexArena::MinimumSize() { return sizeof(Header) + 4096; }
+
+AlexArena AlexArena::Format(void* memory, size_t size) {
+  AlexArena arena(static_cast<char*>(memory));
+  Header* header = arena.header();
+  std::memset(static_cast<void*>(header), 0, sizeof(Header));
+  header->used = sizeof(Header) / 8;
+  header->capacity = std::min<uint64_t>(size / 8, UINT32_MAX);
+  header->epoch = 1;
+  header->reclaim_at = 64;
+  return arena;
+}
+
+AlexArena AlexArena::Attach(void* memory) { return AlexArena(static_cast<char*>(memory)); }
+
+uint32_t AlexArena::Allocate(size_t bytes) {
+  size_t size_class = ClassOf(bytes);
+  Header* header = this->header();
+  alex::Lock(header->lock);
+  // Now and then, since it looks at every slot; and before more memory is used.
+  bool fresh = header->free[size_class] == 0;
+  if (header->waiting >= header->reclaim_at || (fresh && header->allocations++ % 16 == 0))
+    Reclaim();
+  uint32_t offset = Take(size_class);
+  if (offset == 0) {
+    Reclaim();
+    offset = Take(size_class);
+  }
+  alex::UnlockUnchanged(header->lock);
+  return offset;
+}
+
+uint32_t AlexArena::Take(size_t size_class) {
+  Header* header = this->header();
+  if (uint32_t offset = header->free[size_class]; offset != 0) {
+    std::memcpy(&header->free[size_class], alex::At<char>(base_, offset), sizeof(uint32_t));
+    return offset;
+  }
+  size_t units = UnitsOf(size_class);
+  // Large blocks begin with a cache line: so do leaves, whose first 64 bytes every search reads.
+  uint64_t begin = units < 16 ? header->used : (header->used + 7) & ~uint64_t{7};
+  if (begin + units > header->capacity) return 0;
+  alex::Store(header->used, begin + units);
+  return static_cast<uint32_t>(begin);
+}
+
+// Without room for the queue the block is lost: that is better than to reuse it too early.
+void AlexArena::Retire(uint32_t offset, size_t bytes) {
+  Header* header = this->header();
+  alex::Lock(header->lock);
+  Enqueue(offset, static_cast<uint32_t>(ClassOf(bytes)));
+  alex::UnlockUnchanged(header->lock);
+}
+
+bool AlexArena::Enqueue(uint32_t offset, uint32_t size_class) {
+  Header* header = this->header();
+  Chunk* chunk = header->newest == 0 ? nullptr : alex::At<Chunk>(base_, header->newest);
+  if (chunk == nullptr || chunk->count == Chunk::kBlocks) {
+    uint32_t added = Take(ClassOf(sizeof(Chunk)));
+    if (added == 0) return false;
+    Chunk* next = alex::At<Chunk>(base_, added);
+    next->next = next->first = next->count = 0;
+    (chunk == nullptr ? header->oldest : chunk->next) = added;
+    header->newest = added;
+    chunk = next;
+  }
+  // Who enters from here on cannot find the block: it was unlinked before.
+  uint64_t epoch = std::atomic_ref<uint64_t>(header->epoch).fetch_add(1);
+  chunk->blocks[chunk->count++] = {offset, size_class, epoch};
+  alex::Store(header->waiting, header->waiting + 1);
+  return true;
+}
+
+void AlexArena::Reclaim() {
+  Header* header = this->header();
+  if (header->waiting == 0) return;
+  header->reclaim_at = header->waiting + 64;
+  uint64_t least = UINT64_MAX;
+  for (Header::Slot& slot : header->slots) {
+    uint64_t epoch = std::atomic_ref<uint64_t>(slot.epoch).load();
+    if (epoch != 0) least = std::min(least, epoch);
+  }
+  while (header->oldest != 0) {
+    Chunk* chunk = alex::At<Chunk>(base_, header->oldest);
+    while (chunk->first < chunk->count) {
+      const Chunk::Block& block = chunk->blocks[chunk->first];
+      if (block.epoch >= least) return;
+      std::memcpy(alex::At<char>(base_, block.offset), &header->free[block.size_class],
+                  sizeof(uint32_t));
+      header->free[block.size_class] = block.offset;
+      chunk->first++;
+      alex::Store(header->waiting, header->waiting - 1);
+      header->reclaim_at = header->waiting + 64;
+    }
+    if (chunk->count < Chunk::kBlocks) {  // the newest, empty
+      chunk->first = chunk->count = 0;
+      return;
+    }
+    // Never reachable by readers: free at once.
+    uint32_t empty = header->oldest;
+    header->oldest = chunk->next;
+    if (header->oldest == 0) header->newest = 0;
+    size_t size_class = ClassOf(sizeof(Chunk));
+    std::memcpy(alex::At<char>(base_, empty), &header->free[size_class], sizeof(uint32_t));
+    header->free[size_class] = empty;
+  }
+}
+
+uint32_t AlexArena::TakeSlot() {
+  for (uint32_t i = 0; i < kSlots; i++) {
+    std::atomic_ref<uint32_t> taken(header()->slots[i].taken);
+    uint32_t expected = 0;
+    if (taken.compare_exchange_strong(expected, 1)) return i;
+  }
+  return kNoSlot;
+}
+
+void AlexArena::ReturnSlot(uint32_t slot) {
+  Leave(slot);
+  alex::Store(header()->slots[slot].taken, uint32_t{0});
+}
+
+void AlexArena::Enter(uint32_t slot) {
+  // Sequentially consistent, against the look at the slots in Reclaim: either that sees this epoch,
+  // or what comes after sees that the block was unlinked.
+  uint64_t epoch = std::atomic_ref<uint64_t>(header()->epoch).load();
+  std::atomic_ref<uint64_t>(header()->slots[slot].epoch).exchange(epoch);
+}
+
+void AlexArena::Leave(uint32_t slot) { alex::Store(header()->slots[slot].epoch, uint64_t{0}); }
+
+size_t AlexArena::used() const { return alex::Load(header()->used) * 8; }
+size_t AlexArena::waiting() const { return alex::Load(header()->waiting); }
+
+}  // namespace omendb
+
+#include "base/pure.h"

@@ -1,0 +1,188 @@
+// AlexMap: what happens to a leaf that is full. Part of alex/alex_map.h.
+//
+// The leaf is locked; its parent is locked next, and the parent's holder if the parent is replaced
+// too. The full leaf's entries and the new one are packed in place, and what replaces it is built
+// from them: a larger leaf, two leaves side by side, or a node below. So one Put changes the
+// structure once at most.
+#pragma once
+
+#include "alex/alex_map.h"
+
+namespace omendb {
+
+template <typename Memory>
+typename AlexMap<Memory>::Growth AlexMap<Memory>::Grow(const Path& path, Leaf* leaf, size_t at,
+                                                       Slot slot) {
+  using namespace alex;
+  Head* parent = At<Head>(memory_.base(), path.parent);
+  if (!Lock(parent->word)) {
+    UnlockUnchanged(leaf->word);
+    return Growth::kRetry;
+  }
+  size_t place = Compact(leaf, at, &slot);
+  Growth growth = Replace(path, leaf, place, leaf->count);
+  if (growth != Growth::kDone) {
+    for (size_t i = place; i + 1 < leaf->count; i++) MoveSlot(leaf, i, i + 1);
+    Store(leaf->end, leaf->end - 1);
+    Store(leaf->count, leaf->count - 1);
+    Unlock(parent->word);
+    Unlock(leaf->word);
+  }
+  return growth;
+}
+
+// Unlocks leaf and parent if it succeeds.
+template <typename Memory>
+typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf* leaf,
+                                                          size_t place, size_t count) {
+  using namespace alex;
+  const AlexOptions& options = header()->options;
+  Builder builder(memory_, options, false);
+  Head* parent = At<Head>(memory_.base(), path.parent);
+  uint32_t replacement = 0;
+  bool equal = leaf->slots[0].number == leaf->slots[count - 1].number;
+  if (count <= Limit(MaxSlots(options), options) &&
+      (count <= Limit(SlotsIn(options.plain_cap), options) || equal ||
+       Fit::Of(leaf->slots, count).error <= kMaxError)) {
+    replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high,
+                                    SlotsFor(count, options));
+  } else {
+    if (parent->kind == Kind::kNode && !equal) {
+      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), place, count);
+      if (growth != Growth::kNotThatWay) return growth;
+    }
+    replacement = builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
+  }
+  if (replacement == 0) return Growth::kNoRoom;
+  tree().Repoint(path.parent, leaf->low, replacement);
+  UnlockObsolete(leaf->word);
+  Unlock(parent->word);
+  memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+  return Growth::kDone;
+}
+
+template <typename Memory>
+struct AlexMap<Memory>::Halves {
+  uint32_t left = 0, right = 0;  // left 0: the old leaf stays
+};
+
+template <typename Memory>
+bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary,
+                                  size_t count, Halves* to) {
+  using namespace alex;
+  const AlexOptions& options = header()->options;
+  Builder builder(memory_, options, false);
+  const Slot* entries = leaf->slots;
+  uint64_t middle = shape.LowOf(boundary.child);
+  size_t right = count - boundary.left;
+  if (boundary.append) {
+    Fit fit = Fit::Of(entries, count);
+    to->right = builder.BuildLeaf(leaf->space, entries + boundary.left, right, middle, leaf->high,
+                                  MaxSlots(options), &fit);
+    return to->right != 0;
+  }
+  to->left = builder.BuildLeaf(leaf->space, entries, boundary.left, leaf->low, middle - 1,
+                               SlotsFor(boundary.left, options));
+  if (to->left == 0) return false;
+  to->right = builder.BuildLeaf(leaf->space, entries + boundary.left, right, middle, leaf->high,
+                                SlotsFor(right, options));
+  if (to->right != 0) return true;
+  builder.Discard(to->left);
+  return false;
+}
+
+// Two leaves instead of one, where the parent, or a larger one, has a boundary.
+template <typename Memory>
+typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
+                                                        size_t place, size_t count) {
+  using namespace alex;
+  const AlexOptions& options = header()->options;
+  bool append = place + 1 == count && leaf->high == UINT64_MAX;
+  size_t index = parent->IndexOf(leaf->low);
+  Run run = RunOf(parent, index);
+  Boundary boundary = FindBoundary(*parent, run, leaf->slots, count, append);
+  Node shape;  // of the node that takes the parent's place
+  std::memcpy(static_cast<void*>(&shape), parent, sizeof(shape));
+  bool widen = boundary.child == 0;
+  if (widen) {
+    size_t most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 32 + 64);
+    uint64_t middle = leaf->slots[append ? count - 1 : count / 2].number;
+    uint64_t last = parent->base + (uint64_t{parent->size - 1} << parent->shift);
+    uint64_t width = uint64_t{1} << parent->shift;
+    if (middle > last && middle - last >= width) {  // beyond the right edge
+      uint64_t room = (UINT64_MAX - last) >> parent->shift;
+      uint64_t more = most > parent->size ? most - parent->size : 0;
+      shape.size += static_cast<uint32_t>(std::min({uint64_t{parent->size}, room, more}));
+    } else if (middle < parent->base) {
+      uint64_t room = (parent->base - parent->low) >> parent->shift;
+      uint64_t more = most > parent->size ? most - parent->size : 0;
+      more = std::min({uint64_t{parent->size}, room, more});
+      shape.size += static_cast<uint32_t>(more);
+      shape.base -= more << parent->shift;
+    } else if (parent->shift > 0) {
+      shape.shift--;
+      bool odd = UINT64_MAX - last < width / 2;
+      shape.size = parent->size * 2 - odd;
+    }
+    if (shape.size <= parent->size || shape.size > most) return Growth::kNotThatWay;
+    // Children beyond the node's high number, which nobody asks for, belong to the last leaf too.
+    run.begin = run.begin == 0 ? 0 : shape.IndexOf(leaf->low);
+    run.end = run.end == parent->size ? shape.size : shape.IndexOf(leaf->high) + 1;
+    boundary = FindBoundary(shape, run, leaf->slots, count, append);
+    if (boundary.child == 0) return Growth::kNotThatWay;
+  }
+  Head* grand = nullptr;
+  uint32_t wide = 0;
+  Builder builder(memory_, options, false);
+  if (widen) {
+    grand = At<Head>(memory_.base(), path.grand);
+    if (!Lock(grand->word)) return Growth::kRetry;
+    wide = builder.NewNode(parent->space, {shape.base, shape.shift, shape.size}, parent->low,
+                           parent->high);
+  }
+  Halves halves;
+  if ((widen && wide == 0) || !BuildHalves(leaf, shape, boundary, count, &halves)) {
+    if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
+    if (widen) Unlock(grand->word);
+    return Growth::kNoRoom;
+  }
+  bool stays = halves.left == 0;
+  uint64_t high = shape.LowOf(boundary.child) - 1;
+  Node* target = widen ? At<Node>(memory_.base(), wide) : parent;
+  if (widen) {
+    for (size_t i = 0; i < shape.size; i++) {
+      target->child[i] = parent->child[parent->IndexOf(i == 0 ? shape.low : shape.LowOf(i))];
+    }
+    target->children = parent->children;
+  }
+  for (size_t i = run.begin; i < run.end; i++) {
+    if (i >= boundary.child) {
+      Store(target->child[i], halves.right);
+    } else if (!stays) {
+      Store(target->child[i], halves.left);
+    }
+  }
+  target->children++;
+  if (widen) {
+    tree().Repoint(path.grand, parent->low, wide);
+    Unlock(grand->word);
+    UnlockObsolete(parent->word);
+    memory_.Retire(path.parent, Node::Bytes(parent->size));
+  } else {
+    Unlock(parent->word);
+  }
+  if (stays) {
+    Store(leaf->high, high);
+    Store(leaf->end, static_cast<uint32_t>(boundary.left));
+    Store(leaf->count, static_cast<uint32_t>(boundary.left));
+    Unlock(leaf->word);
+  } else {
+    UnlockObsolete(leaf->word);
+    memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+  }
+  return Growth::kDone;
+}
+
+}  // namespace omendb
+
+#include "base/pure.h"

@@ -1,0 +1,295 @@
+// Builds leaves, model nodes and spaces from entries in ascending order: for bulk loads, and for
+// what replaces a leaf that is full. Nothing built can be reached before the caller publishes it.
+#pragma once
+
+#include "alex/model.h"
+
+namespace omendb::alex {
+
+// A leaf whose ranks are predicted worse than this (mean, in entries) is plain, and small.
+inline constexpr double kMaxError = 24;
+
+template <typename Memory>
+class Builder {
+ public:
+  // bulk: `entries` may make any number of levels; else they are a full leaf with one more, and
+  // what is built stays within BoundForSplit.
+  Builder(Memory memory, const AlexOptions& options, bool bulk)
+      : memory_(memory), options_(options), bulk_(bulk) {}
+
+  // The most that Build may take without bulk, when the keys that share a number have a common
+  // prefix of at most `key_size`.
+  static size_t BoundForSplit(size_t key_size, const AlexOptions& options) {
+    size_t entries = Limit(MaxSlots(options), options) + 1;
+    size_t leaves = (entries * 100 / options.fill_percent) * sizeof(Slot) +
+                    (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5);
+    return leaves + Node::Bytes(3) * 2 + Node::Bytes(kSplitFanout) + Space::Bytes(key_size);
+  }
+
+  // Offset of a subtree for numbers [low, high] of `space`; 0 = no room, then everything is as it
+  // was. Changes entries while it works.
+  uint32_t Build(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    size_t limit = Limit(MaxSlots(options_), options_);
+    bool equal = count == 0 || entries[0].number == entries[count - 1].number;
+    if (count <= (bulk_ ? PerLeaf(count) : limit) || (equal && count <= limit)) {
+      if (equal || count <= PlainLimit() || Fit::Of(entries, count).error <= kMaxError) {
+        return BuildLeaf(space, entries, count, low, high, SlotsFor(count, options_));
+      }
+    }
+    if (equal && low == high) return BuildSpace(space, entries, count, low);
+    if (equal) return BuildAround(space, entries, count, low, high);
+    return BuildNode(space, entries, count, low, high, Ranges::Of(entries, count, Fanout(count)));
+  }
+
+  // append: the fit of the entries before these, when all further ones will come at the end: then
+  // the model leaves no gaps between them.
+  uint32_t BuildLeaf(uint32_t space, const Slot* entries, size_t count, uint64_t low, uint64_t high,
+                     size_t size, const Fit* append = nullptr) {
+    uint32_t offset = memory_.Allocate(Leaf::Bytes(size));
+    if (offset == 0) return 0;
+    Leaf* leaf = At<Leaf>(memory_.base(), offset);
+    std::memset(static_cast<void*>(leaf), 0, sizeof(Leaf));
+    leaf->kind = Kind::kLeaf;
+    leaf->size = static_cast<uint32_t>(size);
+    leaf->count = static_cast<uint32_t>(count);
+    leaf->low = low;
+    leaf->high = high;
+    leaf->space = space;
+    if (count == 0) {
+      std::memset(static_cast<void*>(leaf->slots), 0, size * sizeof(Slot));
+      return offset;
+    }
+    Fit fit;
+    uint64_t range = entries[count - 1].number - entries[0].number;
+    double scale = static_cast<double>(size) / static_cast<double>(count);
+    if (append != nullptr) {
+      fit.slope = append->slope;
+      scale = 1;
+      double reach = fit.slope > 0 ? static_cast<double>(size) / fit.slope : 0;
+      range = std::max(range, reach < 9e18 ? static_cast<uint64_t>(reach) : uint64_t{9} << 60);
+    } else {
+      fit = Fit::Of(entries, count);
+      leaf->plain = fit.error > kMaxError;
+    }
+    Model model = ModelFrom(fit, entries[0].number, range, scale);
+    leaf->base = model.base;
+    leaf->slope = model.slope;
+    leaf->intercept = model.intercept;
+    leaf->shift = model.shift;
+    size_t next = 0;
+    double error = 0;
+    for (size_t i = 0; i < count; i++) {
+      int64_t wish = leaf->plain ? static_cast<int64_t>(i * size / count)
+                                 : Predict(model.base, model.slope, model.intercept, model.shift,
+                                           entries[i].number);
+      int64_t last = static_cast<int64_t>(size - (count - i));
+      size_t place = static_cast<size_t>(
+          std::clamp(wish, static_cast<int64_t>(next), std::max(last, static_cast<int64_t>(next))));
+      error += std::abs(static_cast<double>(wish) - static_cast<double>(place));
+      Slot fill = i == 0 ? Slot{0, 0} : Slot{entries[i].number, entries[i].value | kGap};
+      if (i == 0) leaf->begin = static_cast<uint32_t>(place);
+      while (next < place) leaf->slots[next++] = fill;
+      leaf->slots[next++] = entries[i];
+    }
+    leaf->end = static_cast<uint32_t>(next);
+    leaf->error =
+        static_cast<uint32_t>(std::min(error / static_cast<double>(count) * 256, 4294967295.0));
+    std::memset(static_cast<void*>(leaf->slots + next), 0, (size - next) * sizeof(Slot));
+    return offset;
+  }
+
+  // An empty node; its children are for the caller to set.
+  uint32_t NewNode(uint32_t space, const Ranges& ranges, uint64_t low, uint64_t high) {
+    uint32_t offset = memory_.Allocate(Node::Bytes(ranges.size));
+    if (offset == 0) return 0;
+    Node* node = At<Node>(memory_.base(), offset);
+    std::memset(static_cast<void*>(node), 0, Node::Bytes(ranges.size));
+    node->kind = Kind::kNode;
+    node->shift = ranges.shift;
+    node->base = ranges.base;
+    node->low = low;
+    node->high = high;
+    node->size = static_cast<uint32_t>(ranges.size);
+    node->space = space;
+    return offset;
+  }
+
+  // Gives back what was built and never reached. Records stay.
+  void Discard(uint32_t offset) {
+    if (offset == 0) return;
+    Head* head = At<Head>(memory_.base(), offset);
+    if (head->kind == Kind::kLeaf) {
+      memory_.Retire(offset, Leaf::Bytes(At<Leaf>(memory_.base(), offset)->size));
+    } else if (head->kind == Kind::kNode) {
+      Node* node = At<Node>(memory_.base(), offset);
+      for (size_t i = 0; i < node->size; i++) {
+        if (i == 0 || node->child[i] != node->child[i - 1]) Discard(node->child[i]);
+      }
+      memory_.Retire(offset, Node::Bytes(node->size));
+    } else {
+      Space* space = At<Space>(memory_.base(), offset);
+      Discard(space->root);
+      memory_.Retire(offset, Space::Bytes(space->prefix_size));
+    }
+  }
+
+ private:
+  size_t PlainLimit() const { return Limit(SlotsIn(options_.plain_cap), options_); }
+  // Entries of a leaf that a node is divided into: at most the cap's, and no leaf gets all.
+  size_t PerLeaf(size_t count) const {
+    size_t most = MaxSlots(options_) * options_.fill_percent / 100;
+    size_t limit = Limit(MaxSlots(options_), options_);
+    if (most > limit) most = limit;
+    return bulk_ ? std::max(most, size_t{4}) : count / 2 + 1;
+  }
+  size_t Fanout(size_t count) const {
+    size_t wanted = bulk_ ? std::bit_ceil(count * 8 / PerLeaf(count) + 1) : kSplitFanout;
+    return std::clamp(wanted, kSplitFanout, std::bit_floor(MaxChildren(options_)));
+  }
+
+  uint32_t BuildNode(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high,
+                     const Ranges& ranges) {
+    uint32_t offset = NewNode(space, ranges, low, high);
+    if (offset == 0) return 0;
+    Node* node = At<Node>(memory_.base(), offset);
+    if (!FillPart(node, space, entries, count, count, {0, ranges.size}, {0, ranges.size},
+                  ranges.size == 1)) {
+      Discard(offset);
+      return 0;
+    }
+    return offset;
+  }
+
+  // A node that separates the one number of the entries from the others, of which there are none
+  // yet.
+  uint32_t BuildAround(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    uint64_t number = entries[0].number;
+    Ranges ranges = Ranges::Around(number);
+    uint32_t offset = NewNode(space, ranges, low, high);
+    if (offset == 0) return 0;
+    Node* node = At<Node>(memory_.base(), offset);
+    size_t middle = node->IndexOf(number);
+    uint32_t below = 0, above = 0, here = 0;
+    bool room = true;
+    if (low < number) {
+      below = BuildLeaf(space, nullptr, 0, low, number - 1, kFirstSlots);
+      room = below != 0;
+    }
+    if (room && high > number) {
+      above = BuildLeaf(space, nullptr, 0, number + 1, high, kFirstSlots);
+      room = above != 0;
+    }
+    // Last, since it renumbers the entries.
+    if (room) here = BuildSpace(space, entries, count, number);
+    if (here == 0) {
+      Discard(below);
+      Discard(above);
+      Discard(offset);
+      return 0;
+    }
+    for (size_t i = 0; i < node->size; i++) {
+      uint32_t child = i < middle ? below : i > middle ? above : here;
+      node->child[i] = child != 0 ? child : here;  // 0: no number can come here
+    }
+    node->children = 1 + (below != 0) + (above != 0);
+    return offset;
+  }
+
+  struct Span {
+    size_t begin, end;
+    size_t size() const { return end - begin; }
+  };
+
+  // Divides the children `divide` of a node until a part is worth one leaf, as ALEX's fanout tree
+  // does; parts without entries go to their neighbours, so the child is for all of `cover`.
+  bool FillPart(Node* node, uint32_t space, Slot* entries, size_t count, size_t whole, Span divide,
+                Span cover, bool one) {
+    size_t limit = Limit(MaxSlots(options_), options_);
+    bool enough = count <= std::min(PerLeaf(whole), limit) &&
+                  (count <= PlainLimit() || entries[0].number == entries[count - 1].number ||
+                   Fit::Of(entries, count).error <= kMaxError);
+    if (one || enough) {
+      uint64_t low = node->LowOf(cover.begin), high = node->HighOf(cover.end - 1);
+      bool as_leaf = enough || (!bulk_ && count <= limit);
+      uint32_t child = as_leaf
+                           ? BuildLeaf(space, entries, count, low, high, SlotsFor(count, options_))
+                           : Build(space, entries, count, low, high);
+      if (child == 0) return false;
+      for (size_t i = cover.begin; i < cover.end; i++) node->child[i] = child;
+      node->children++;
+      return true;
+    }
+    size_t middle = divide.begin + divide.size() / 2;
+    uint64_t boundary = node->LowOf(middle);
+    size_t left = static_cast<size_t>(
+        std::lower_bound(entries, entries + count, boundary,
+                         [](const Slot& slot, uint64_t number) { return slot.number < number; }) -
+        entries);
+    Span first{divide.begin, middle}, second{middle, divide.end};
+    if (left == 0) {
+      return FillPart(node, space, entries, count, whole, second, cover, second.size() == 1);
+    }
+    if (left == count) {
+      return FillPart(node, space, entries, count, whole, first, cover, first.size() == 1);
+    }
+    return FillPart(node, space, entries, left, whole, first, {cover.begin, middle},
+                    first.size() == 1) &&
+           FillPart(node, space, entries + left, count - left, whole, second, {middle, cover.end},
+                    second.size() == 1);
+  }
+
+  // A deeper space for entries that all have the number `number` of `outer`.
+  uint32_t BuildSpace(uint32_t outer, Slot* entries, size_t count, uint64_t number) {
+    char* base = memory_.base();
+    const Space* from = At<Space>(base, outer);
+    char first_buffer[AlexItem::kInlineKeySize], buffer[AlexItem::kInlineKeySize];
+    uint64_t tid;
+    Slice prefix = KeyOf(base, from, number, entries[0].value, first_buffer, &tid);
+    size_t common = prefix.size();
+    for (size_t i = 1; i < count; i++) {
+      Slice key = KeyOf(base, from, number, entries[i].value, buffer, &tid);
+      size_t most = std::min(common, key.size());
+      common = static_cast<size_t>(
+          std::mismatch(prefix.begin(), prefix.begin() + most, key.begin()).first - prefix.begin());
+    }
+    uint32_t offset = memory_.Allocate(Space::Bytes(common));
+    if (offset == 0) return 0;
+    Space* space = At<Space>(base, offset);
+    std::memset(static_cast<void*>(space), 0, sizeof(Space));
+    space->kind = Kind::kSpace;
+    space->by_tid = common == prefix.size();  // then all keys are equal
+    space->outer = outer;
+    space->low = space->high = number;
+    space->prefix_size = static_cast<uint32_t>(common);
+    std::memcpy(space->prefix, prefix.data(), common);
+    Renumber(from, space, entries, count);
+    space->root = Build(offset, entries, count, 0, UINT64_MAX);
+    if (space->root != 0) return offset;
+    Renumber(space, from, entries, count);
+    memory_.Retire(offset, Space::Bytes(common));
+    return 0;
+  }
+
+  void Renumber(const Space* from, const Space* to, Slot* entries, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+      char buffer[AlexItem::kInlineKeySize];
+      uint64_t value = entries[i].value;
+      Probe probe;
+      probe.key = KeyOf(memory_.base(), from, entries[i].number, value, buffer, &probe.tid);
+      probe.Enter(to);
+      if ((value & kRecord) == 0) {
+        value = InlineValue(probe.tid, FlagsOf(value), static_cast<size_t>(probe.inline_size));
+      }
+      Store(entries[i].value, value);
+      Store(entries[i].number, probe.number);
+    }
+  }
+
+  Memory memory_;
+  const AlexOptions& options_;
+  bool bulk_;
+};
+
+}  // namespace omendb::alex
+
+#include "base/pure.h"

@@ -1,0 +1,211 @@
+// The bytes of a learned index. Everything is addressed by 32-bit offsets in units of 8 bytes from
+// the memory's base, 0 = none. Format version 1 (MapHeader::version). In memory only: native byte
+// order.
+//
+//   MapHeader   version: uint8, options, then the root Space
+//   Space       a number space: what turns keys into the 64-bit numbers that models see
+//   Node        a model node: equal ranges of numbers -> child (Node, Leaf or deeper Space)
+//   Leaf        a gapped sorted array of slots with a linear model
+//   Record      one entry that does not fit into a slot
+//
+// Invariants
+//   1. [low, high] of a node or leaf never grows while it can be reached; low of a leaf never
+//   changes,
+//      high only shrinks (append splits), under its lock. So who finds a leaf that is not obsolete
+//      and whose range holds the number is at the right leaf, however old the path to it was.
+//   2. Pointers to a node change under the lock of what holds them; the old node becomes obsolete
+//      (under its own lock) after the new one can be reached.
+//   3. Locks are taken from the leaf upwards; two leaves only by trying.
+//   4. Slots outside [begin, end) of a leaf are never interpreted, but they are zero or were
+//   entries
+//      once: a reader that races sees nothing else.
+#pragma once
+
+#include <atomic>
+#include <cstring>
+
+#include "alex/alex_types.h"
+
+namespace omendb::alex {
+
+// --- Words that processes share ---
+
+template <typename T>
+T Load(const T& from) {  // acquire: a later load of the version word cannot come before it
+  return std::atomic_ref<T>(const_cast<T&>(from)).load(std::memory_order_acquire);
+}
+template <typename T>
+void Store(T& to, T value) {  // release: who sees the value sees the lock that it was stored under
+  std::atomic_ref<T>(to).store(value, std::memory_order_release);
+}
+
+// --- Slots ---
+
+// value, inline: tid: 48 | flags: 8 | kind: 8; with a record: its offset: 32 | 0: 16 | flags |
+// kind. kind: kUsed, kRecord, kGap as below; inline also the key's size after the space's prefix,
+// 0..8.
+struct Slot {
+  uint64_t number;
+  uint64_t value;
+};
+inline constexpr uint64_t kUsed = uint64_t{0x80} << 56;
+inline constexpr uint64_t kRecord = uint64_t{0x40} << 56;
+inline constexpr uint64_t kGap = uint64_t{0x20} << 56;  // a copy of the next real slot to the right
+inline constexpr uint64_t kTidMask = (uint64_t{1} << 48) - 1;
+
+inline uint64_t InlineValue(uint64_t tid, uint8_t flags, size_t size) {
+  return tid | uint64_t{flags} << 48 | kUsed | uint64_t{size} << 56;
+}
+inline uint64_t RecordValue(uint32_t offset, uint8_t flags) {
+  return offset | uint64_t{flags} << 48 | kUsed | kRecord;
+}
+inline uint8_t FlagsOf(uint64_t value) { return static_cast<uint8_t>(value >> 48); }
+inline size_t InlineSizeOf(uint64_t value) { return value >> 56 & 15; }
+inline uint32_t OffsetOf(uint64_t value) { return static_cast<uint32_t>(value); }
+
+// Written before it can be reached, never changed.
+struct Record {
+  uint64_t tid;
+  uint32_t key_size;
+  uint32_t payload_size;
+  char bytes[];  // key, payload
+
+  Slice key() const { return {bytes, key_size}; }
+  Slice payload() const { return {bytes + key_size, payload_size}; }
+  static size_t Bytes(size_t key_size, size_t payload_size) {
+    return (sizeof(Record) + key_size + payload_size + 7) & ~size_t{7};
+  }
+};
+
+// --- Nodes ---
+
+enum class Kind : uint8_t { kLeaf = 1, kNode = 2, kSpace = 3 };
+
+// word: version << 2 | obsolete << 1 | locked
+struct Head {
+  uint32_t word;
+  Kind kind;
+};
+
+// number of a key: 0 before all keys that start with the prefix, UINT64_MAX after them, else the 8
+// bytes that follow it, big-endian, zero-padded; by_tid: the TID of entries whose key is the
+// prefix. Monotone in (key, tid). Never obsolete.
+struct Space {
+  uint32_t word;
+  Kind kind;
+  uint8_t by_tid;
+  uint16_t unused;
+  uint32_t root;
+  uint32_t outer;      // the space that holds this one, 0 = none
+  uint64_t low, high;  // numbers of the outer space that lead here
+  uint32_t prefix_size;
+  char prefix[];
+
+  static size_t Bytes(size_t prefix_size) {
+    return (offsetof(Space, prefix) + prefix_size + 7) & ~size_t{7};
+  }
+};
+
+// Child of a number: (number - base) >> shift, kept within 0 .. size - 1. Equal neighbours are one
+// child. base + ((size - 1) << shift) does not overflow.
+struct Node {
+  uint32_t word;
+  Kind kind;
+  uint8_t shift;
+  uint16_t unused;
+  uint64_t base;
+  uint64_t low, high;
+  uint32_t size;
+  uint32_t children;  // distinct ones
+  uint32_t space;
+  uint32_t child[];
+
+  size_t IndexOf(uint64_t number) const {
+    uint64_t index = (number > base ? number - base : 0) >> shift;
+    return index < size ? index : size - 1;
+  }
+  uint64_t LowOf(size_t index) const {
+    return index == 0 ? low : base + (uint64_t{index} << shift);
+  }
+  uint64_t HighOf(size_t index) const {
+    return index + 1 >= size ? high : base + (uint64_t{index + 1} << shift) - 1;
+  }
+  static size_t Bytes(size_t size) { return (offsetof(Node, child) + 4 * size + 7) & ~size_t{7}; }
+};
+
+// Predicted place: ((number - base) >> shift) * slope + intercept in 32.32 fixed point.
+struct Model {
+  uint64_t base;
+  uint64_t slope;
+  int64_t intercept;
+  uint8_t shift;
+};
+inline constexpr uint64_t kMaxModelInput = uint64_t{1} << 26;
+inline constexpr uint64_t kMaxSlope = uint64_t{1} << 36;
+
+struct Leaf {
+  uint32_t word;
+  Kind kind;
+  uint8_t shift;
+  uint8_t plain;  // no model: binary search
+  uint8_t unused;
+  uint64_t base;
+  uint64_t slope;
+  int64_t intercept;
+  uint32_t size;        // slots
+  uint32_t begin, end;  // slots in use, the first and the last real
+  uint32_t count;       // entries
+  uint64_t low, high;   // numbers that belong here, both included
+  uint32_t space;
+  uint32_t error;  // mean distance of predictions when it was built, 24.8
+  uint64_t reserved;
+  Slot slots[];
+
+  static size_t Bytes(size_t size) { return sizeof(Leaf) + size * sizeof(Slot); }
+};
+static_assert(sizeof(Leaf) == 80 && sizeof(Slot) == 16);
+
+struct MapHeader {
+  uint8_t version;
+  uint8_t unused[3];
+  AlexOptions options;
+  Space root;  // its prefix follows
+
+  static size_t Bytes(size_t prefix_size) {
+    return offsetof(MapHeader, root) + Space::Bytes(prefix_size);
+  }
+};
+inline constexpr uint8_t kFormatVersion = 1;
+static_assert(offsetof(MapHeader, root) % 8 == 0);
+
+// --- Sizes ---
+
+inline constexpr size_t kFirstSlots = 8;
+inline constexpr size_t kSplitFanout = 32;  // slots of a node that replaces a leaf, at most
+
+inline size_t SlotsIn(size_t bytes) {
+  size_t slots = bytes > sizeof(Leaf) ? (bytes - sizeof(Leaf)) / sizeof(Slot) : 0;
+  return slots < kFirstSlots ? kFirstSlots : slots;
+}
+inline size_t MaxSlots(const AlexOptions& options) { return SlotsIn(options.leaf_cap); }
+// The most entries that a leaf of `slots` may hold; always leaves one slot free.
+inline size_t Limit(size_t slots, const AlexOptions& options) {
+  size_t limit = slots * options.full_percent / 100;
+  return limit + 1 > slots ? slots - 1 : limit;
+}
+// Slots for a new leaf of `count` entries with room for one more, if the cap allows it.
+inline size_t SlotsFor(size_t count, const AlexOptions& options) {
+  size_t slots = count * 100 / options.fill_percent + 1;
+  while (Limit(slots, options) < count + 1) slots++;
+  slots = (slots + 3) & ~size_t{3};
+  if (slots < kFirstSlots) slots = kFirstSlots;
+  return slots < MaxSlots(options) ? slots : MaxSlots(options);
+}
+inline size_t MaxChildren(const AlexOptions& options) {
+  size_t children = options.node_cap > Node::Bytes(0) ? (options.node_cap - Node::Bytes(0)) / 4 : 0;
+  return children < kSplitFanout ? kSplitFanout : children;
+}
+
+}  // namespace omendb::alex
+
+#include "base/pure.h"

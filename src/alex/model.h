@@ -1,0 +1,90 @@
+// Fitting: the linear model of a leaf, and the range of a model node.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "alex/leaf.h"
+
+namespace omendb::alex {
+
+// Least squares of rank over number, for entries in ascending order.
+struct Fit {
+  double slope = 0;      // ranks per number
+  double intercept = 0;  // rank at the first number
+  double error = 0;      // mean |predicted - real rank|
+
+  static Fit Of(const Slot* entries, size_t count) {
+    Fit fit;
+    uint64_t first = entries[0].number;
+    double mean_rank = (static_cast<double>(count) - 1) / 2, mean = 0;
+    for (size_t i = 0; i < count; i++) mean += static_cast<double>(entries[i].number - first);
+    mean /= static_cast<double>(count);
+    double covariance = 0, variance = 0;
+    for (size_t i = 0; i < count; i++) {
+      double x = static_cast<double>(entries[i].number - first) - mean;
+      covariance += x * (static_cast<double>(i) - mean_rank);
+      variance += x * x;
+    }
+    fit.slope = variance > 0 ? covariance / variance : 0;
+    fit.intercept = mean_rank - fit.slope * mean;
+    for (size_t i = 0; i < count; i++) {
+      double predicted = fit.intercept + fit.slope * static_cast<double>(entries[i].number - first);
+      fit.error += std::abs(predicted - static_cast<double>(i));
+    }
+    fit.error /= static_cast<double>(count);
+    return fit;
+  }
+};
+
+// The model that spreads the fitted ranks by `scale` slots a rank, for numbers from `first` on to
+// about `range` more.
+inline Model ModelFrom(const Fit& fit, uint64_t first, uint64_t range, double scale) {
+  Model model{first, 0, 0, 0};
+  int bits = std::bit_width(range) + 1;
+  model.shift = static_cast<uint8_t>(bits > 26 ? bits - 26 : 0);
+  double slope = std::ldexp(fit.slope * scale, 32 + model.shift);
+  model.slope = slope >= static_cast<double>(kMaxSlope) ? kMaxSlope : static_cast<uint64_t>(slope);
+  model.intercept = static_cast<int64_t>(
+      std::clamp(fit.intercept * scale, -1048576.0 * 512, 1048576.0 * 512) * 4294967296.0);
+  return model;
+}
+
+// Ranges of numbers for a model node over entries in ascending order that are not all equal. It
+// covers their bulk; what lies far outside falls to its edges, where nodes of its own separate it.
+// No child gets everything.
+struct Ranges {
+  uint64_t base;
+  uint8_t shift;
+  size_t size;
+
+  static Ranges Around(uint64_t number) {  // below, at, above
+    uint64_t base = number == 0 ? 0 : number - 1;
+    return {base, 0, UINT64_MAX - base >= 2 ? size_t{3} : size_t{UINT64_MAX - base} + 1};
+  }
+  static Ranges Of(const Slot* entries, size_t count, size_t wanted) {
+    uint64_t min = entries[0].number, max = entries[count - 1].number;
+    size_t edge = count >= 4096 ? count / 32 : count / 4;
+    uint64_t low = entries[edge].number, high = entries[count - 1 - edge].number;
+    if (low == high) return Around(low);
+    uint64_t bulk = high - low, margin = bulk > UINT64_MAX / 4 ? UINT64_MAX : bulk * 4;
+    if (low - min > margin) {
+      low -= bulk;
+    } else {
+      low = min;
+    }
+    if (max - high > margin) {
+      high += bulk;
+    } else {
+      high = max;
+    }
+    int shift = std::bit_width((high - low) / wanted);
+    while (shift > 0 && ((high - low) >> (shift - 1)) < wanted) shift--;
+    return {low, static_cast<uint8_t>(shift), static_cast<size_t>((high - low) >> shift) + 1};
+  }
+};
+
+}  // namespace omendb::alex
+
+#include "base/pure.h"
