@@ -2,11 +2,11 @@
 //
 // Key (order of the bytes = order of the index, prefix-free): for each key column
 //
-//   marker: uint8      kNullsFirst 0, kNotNull 1, kNullsLast 2; never inverted
+//   marker: uint8      0 NULL sorting first, 1 a value, 2 NULL sorting last; never inverted
 //   value:  absent for NULL, else the column's encoding (key/memcomparable.h); every byte inverted
 //           for DESC
 //
-// Payload (what the key does not tell; empty if it tells everything): index_payload.cpp.
+// Payload (what the key does not tell; empty if it tells everything): index_payload.h.
 //
 // Two values that the operator class calls equal have the same key bytes, others never.
 #pragma once
@@ -27,9 +27,9 @@ namespace omendb {
 enum class KeyKind : uint8_t {
   kInt2,
   kInt4,
-  kInt8,  // all integers as int64
-  kOid,
-  kXid8,
+  kInt8,    // all integers as int64; money
+  kOid,     // as uint64
+  kUint64,  // xid8, pg_lsn
   kFloat4,
   kFloat8,  // both as double
   kNumeric,
@@ -42,6 +42,7 @@ enum class KeyKind : uint8_t {
   kInterval,
   kUuid,
   kMacaddr,
+  kMacaddr8,
   kInet,
   kBytea,
   kText,    // bytewise, or by the collation and then bytewise
@@ -71,6 +72,10 @@ struct IndexCodec {
   IndexColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
+inline constexpr char kNullsFirstMarker = 0;
+inline constexpr char kNotNullMarker = 1;
+inline constexpr char kNullsLastMarker = 2;
+
 // The longest key and the longest payload.
 inline constexpr int kMaxIndexBytes = 8191;
 
@@ -90,6 +95,8 @@ bool EncodeIndexTuple(const IndexCodec* codec, const Datum* values, const bool* 
 // Appends one non-NULL value, of the type that the operator class takes, as column `column` has it
 // in a key: marker and value.
 void AppendIndexColumn(const IndexCodec* codec, int column, Datum value, StringInfo to);
+// The same for a value of any string type, of a column of kind kText, kBpchar or kName.
+void AppendIndexString(const IndexCodec* codec, int column, Slice value, StringInfo to);
 // Appends the marker of a NULL.
 void AppendIndexNull(const IndexCodec* codec, int column, StringInfo to);
 
