@@ -14,6 +14,80 @@ CREATE ACCESS METHOD omendb TYPE TABLE HANDLER omendb.tableam_handler;
 COMMENT ON ACCESS METHOD omendb IS
   'row blocks in RocksDB behind a shared write buffer, durable by PostgreSQL''s WAL';
 
+CREATE FUNCTION omendb.alex_handler(internal) RETURNS index_am_handler
+AS 'MODULE_PATHNAME', 'omendb_alex_handler'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION omendb.alex_handler(internal) IS 'index access method handler of alex';
+
+CREATE ACCESS METHOD alex TYPE INDEX HANDLER omendb.alex_handler;
+COMMENT ON ACCESS METHOD alex IS 'learned index (ALEX) for omendb tables';
+
+-- Operator families and classes are btree's, of the same names, for the orders that have
+-- memcomparable bytes (src/pg/index_codec.cpp): what btree can do with an operator, alex can.
+DO $$
+DECLARE
+  btree constant oid = (SELECT oid FROM pg_am WHERE amname = 'btree');
+  family record;
+  class record;
+  pair record;
+  operators text;
+BEGIN
+  FOR family IN
+    SELECT oid, opfname FROM pg_opfamily
+    WHERE opfmethod = btree AND opfnamespace = 'pg_catalog'::regnamespace AND opfname IN (
+      'integer_ops', 'oid_ops', 'xid8_ops', 'pg_lsn_ops', 'money_ops', 'float_ops', 'numeric_ops',
+      'bool_ops', 'char_ops', 'datetime_ops', 'time_ops', 'timetz_ops', 'interval_ops', 'uuid_ops',
+      'macaddr_ops', 'macaddr8_ops', 'network_ops', 'bytea_ops', 'text_ops', 'bpchar_ops',
+      'text_pattern_ops', 'bpchar_pattern_ops')
+    ORDER BY opfname
+  LOOP
+    EXECUTE format('CREATE OPERATOR FAMILY omendb.%I USING alex', family.opfname);
+
+    -- The operators of one type belong to its first class; varchar_ops and its like have none.
+    FOR class IN
+      SELECT opcname, opcdefault, opcintype,
+        format_type(opcintype, NULL) AS type,
+        row_number() OVER (PARTITION BY opcintype ORDER BY opcdefault DESC, opcname) = 1 AS first
+      FROM pg_opclass WHERE opcfamily = family.oid
+      ORDER BY first DESC, opcname
+    LOOP
+      SELECT string_agg(
+          format('OPERATOR %s %s.%s', amopstrategy, oprnamespace::regnamespace, oprname),
+          ', ' ORDER BY amopstrategy)
+        || format(', FUNCTION 1 %s', (SELECT amproc::regprocedure FROM pg_amproc
+             WHERE amprocfamily = family.oid AND amproclefttype = class.opcintype
+               AND amprocrighttype = class.opcintype AND amprocnum = 1))
+      INTO operators
+      FROM pg_amop JOIN pg_operator ON pg_operator.oid = amopopr
+      WHERE amopfamily = family.oid AND amoplefttype = class.opcintype
+        AND amoprighttype = class.opcintype;
+      EXECUTE format('CREATE OPERATOR CLASS omendb.%I %s FOR TYPE %s USING alex FAMILY omendb.%I AS %s',
+        class.opcname, CASE WHEN class.opcdefault THEN 'DEFAULT' END, class.type, family.opfname,
+        CASE WHEN class.first THEN operators ELSE 'STORAGE ' || class.type END);
+    END LOOP;
+
+    -- Operators between two types.
+    FOR pair IN
+      SELECT format_type(amoplefttype, NULL) AS lefttype,
+        format_type(amoprighttype, NULL) AS righttype, amoplefttype, amoprighttype,
+        string_agg(format('OPERATOR %s %s.%s (%s, %s)', amopstrategy,
+            oprnamespace::regnamespace, oprname, format_type(amoplefttype, NULL),
+            format_type(amoprighttype, NULL)), ', ' ORDER BY amopstrategy) AS operators
+      FROM pg_amop JOIN pg_operator ON pg_operator.oid = amopopr
+      WHERE amopfamily = family.oid AND amoplefttype <> amoprighttype
+      GROUP BY amoplefttype, amoprighttype
+      ORDER BY 1, 2
+    LOOP
+      EXECUTE format('ALTER OPERATOR FAMILY omendb.%I USING alex ADD %s, FUNCTION 1 (%s, %s) %s',
+        family.opfname, pair.operators, pair.lefttype, pair.righttype,
+        (SELECT amproc::regprocedure FROM pg_amproc
+         WHERE amprocfamily = family.oid AND amproclefttype = pair.amoplefttype
+           AND amprocrighttype = pair.amoprighttype AND amprocnum = 1));
+    END LOOP;
+  END LOOP;
+END
+$$;
+
 CREATE FUNCTION omendb.flush() RETURNS void
 AS 'MODULE_PATHNAME', 'omendb_flush'
 LANGUAGE C VOLATILE STRICT;

@@ -5,9 +5,9 @@
 set -eu
 . "$(dirname "$0")/common.sh"
 
-packages="g++ make perl postgresql-15 postgresql-server-dev-15 librocksdb-dev libgtest-dev
-  libgmock-dev libbenchmark-dev postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl
-  libipc-run-perl"
+packages="g++ make perl postgresql-15 postgresql-server-dev-15 libicu-dev librocksdb-dev
+  libgtest-dev libgmock-dev libbenchmark-dev postgresql-15-pgtap
+  libtap-parser-sourcehandler-pgtap-perl libipc-run-perl"
 
 missing=
 for package in $packages; do

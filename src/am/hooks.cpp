@@ -2,6 +2,7 @@
 
 #include "am/callbacks.h"
 #include "am/database_copy.h"
+#include "am/index_hooks.h"
 #include "am/publications.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
@@ -92,6 +93,11 @@ void OmendbUtility(PlannedStmt* planned, const char* query, bool read_only_tree,
     dropped = LockForDrop(reinterpret_cast<DropdbStmt*>(planned->utilityStmt));
     if (OidIsValid(dropped)) can_forget = CanForgetDatabase();
   }
+  if (IsA(planned->utilityStmt, CreateStmt) || IsA(planned->utilityStmt, AlterTableStmt)) {
+    planned = ChooseConstraintMethods(planned, &read_only_tree);
+    CheckAttachedKeys(planned->utilityStmt);
+    PrepareColumnTypeChanges(planned->utilityStmt);
+  }
   PublicationCheck publication = StartPublicationCheck(planned->utilityStmt);
   ProcessUtility_hook_type next =
       g_next_utility != nullptr ? g_next_utility : standard_ProcessUtility;
@@ -131,6 +137,7 @@ void InstallAmHooks() {
   ExecutorStart_hook = OmendbExecutorStart;
   g_next_utility = ProcessUtility_hook;
   ProcessUtility_hook = OmendbUtility;
+  InstallIndexHooks();
 }
 
 }  // namespace omendb

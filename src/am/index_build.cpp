@@ -97,7 +97,8 @@ BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, Inde
         if (!unique) return BuildDecision{true, false, true};
         break;
       case RowLife::kUpdateInProgress:
-        // BRIN summarises beside writers; what the index has of the row is the same in both versions.
+        // BRIN summarises beside writers; what the index has of the row is the same in both
+        // versions.
         if (any_visible) return BuildDecision{true, true, true};
         break;
       default:

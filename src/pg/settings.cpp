@@ -17,6 +17,9 @@ bool CheckFailurePoint(char** value, void**, GucSource) {
   return false;
 }
 
+const config_enum_entry kIndexMethods[] = {
+    {"btree", kDefaultIndexBtree, false}, {"alex", kDefaultIndexAlex, false}, {nullptr, 0, false}};
+
 }  // namespace
 
 int g_write_buffer_size_kb = 256 * 1024;
@@ -26,6 +29,7 @@ int g_compaction_jobs = 2;
 int g_target_file_size_kb = 64 * 1024;
 bool g_verify_checksums = true;
 char* g_failure_point = nullptr;
+int g_default_index_method = kDefaultIndexBtree;
 
 void DefineSettings() {
   DefineCustomIntVariable(
@@ -53,6 +57,12 @@ void DefineSettings() {
       "omendb.failure_point", "Names the point at which a server process kills itself.",
       "For crash tests: name, name:count, name:sleep, name:sleep=ms, name:hold or name:error.",
       &g_failure_point, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, CheckFailurePoint,
+      nullptr, nullptr);
+  DefineCustomEnumVariable(
+      "omendb.default_index_method",
+      "Sets the index access method of PRIMARY KEY and UNIQUE constraints of omendb tables.",
+      "Partitions, and columns that alex cannot hold, have btree indexes in any case.",
+      &g_default_index_method, g_default_index_method, kIndexMethods, PGC_USERSET, 0, nullptr,
       nullptr, nullptr);
   MarkGUCPrefixReserved("omendb");
 }

@@ -14,6 +14,10 @@ extern bool g_verify_checksums;    // omendb.verify_checksums: of every block re
 extern char*
     g_failure_point;  // omendb.failure_point, SIGHUP, superuser: where a worker kills itself
 
+// omendb.default_index_method: of PRIMARY KEY and UNIQUE constraints of omendb tables.
+enum DefaultIndexMethod : int { kDefaultIndexBtree, kDefaultIndexAlex };
+extern int g_default_index_method;
+
 void DefineSettings();
 
 inline constexpr int kSegmentCount = 4;
