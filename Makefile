@@ -72,11 +72,10 @@ $(BUILD)/isolation:
 PURE_ROOMS = base key alex block buffer store
 # The bytes of WAL records need nothing of the server either.
 PURE_SOURCES = $(sort $(foreach room,$(PURE_ROOMS),$(wildcard src/$(room)/*.cpp))) \
-    src/wal/records.cpp
+    src/wal/records.cpp src/wal/index_record.cpp
 UNIT_TESTS = $(sort $(patsubst test/unit/%.cpp,%,$(wildcard test/unit/*_test.cpp)))
 BENCHMARKS = $(sort $(patsubst bench/%.cpp,%,$(wildcard bench/*_bench.cpp)))
 UNIT_CXXFLAGS = -std=c++20 -g -O2 $(WARNINGS) -Isrc
-TSAN_CXXFLAGS = -std=c++20 -g -O1 $(WARNINGS) -Isrc -fsanitize=thread
 ASAN_CXXFLAGS = -std=c++20 -g -O1 -fno-omit-frame-pointer $(WARNINGS) -Isrc \
     -fsanitize=address,undefined -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS
 
@@ -97,7 +96,6 @@ $(UNIT_TESTS:%=$(1)/%): $(1)/%: $(1)/test/unit/%.o $(1)/pure.a
 endef
 $(eval $(call unit_rules,$(BUILD)/unit,$(UNIT_CXXFLAGS)))
 $(eval $(call unit_rules,$(BUILD)/unit-asan,$(ASAN_CXXFLAGS)))
-$(eval $(call unit_rules,$(BUILD)/unit-tsan,$(TSAN_CXXFLAGS)))
 .SECONDARY:
 
 unit-build: $(UNIT_TESTS:%=$(BUILD)/unit/%)
@@ -107,10 +105,6 @@ unit: unit-build
 	tools/run_unit.sh $(UNIT_TESTS:%=$(BUILD)/unit/%)
 unit-asan: unit-asan-build
 	tools/run_unit.sh $(UNIT_TESTS:%=$(BUILD)/unit-asan/%)
-# The tests that are about threads.
-TSAN_TESTS = alex_concurrency_test
-unit-tsan: $(TSAN_TESTS:%=$(BUILD)/unit-tsan/%)
-	tools/run_unit.sh $^
 
 bench-unit: $(BENCHMARKS:%=$(BUILD)/unit/%)
 	@set -e; for program in $^; do $$program; done
@@ -150,10 +144,9 @@ help:
 	@echo 'make test-postgres   PostgreSQL'"'"'s own tests on omendb tables'
 	@echo 'make sqlsmith     random queries on the database that those leave'
 	@echo 'make unit         unit tests; unit-asan: the same under ASan and UBSan'
-	@echo 'make unit-tsan    the tests of threads under TSan'
 	@echo 'make check-includes   holds the #include lines to the table of rooms'
 	@echo 'make cassert      builds a server with assertions, prints its PG_CONFIG'
 	@echo 'make bench        the benchmarks of bench/README.md; bench-unit: those without a server'
 
-.PHONY: all unit unit-build unit-asan unit-asan-build unit-tsan check-includes setup test demo demo-stop \
+.PHONY: all unit unit-build unit-asan unit-asan-build check-includes setup test demo demo-stop \
     bench bench-unit cassert test-postgres sqlsmith help

@@ -21,14 +21,21 @@ struct IndexEntry {
   bool removed = false;  // a tombstone: older entries of the same key and TID count no more
 };
 
+inline constexpr size_t kMaxEntryPart = 8191;  // bytes of a key, and of a payload, at most
+
 inline int CompareEntries(Slice key, TidNumber tid, Slice other_key, TidNumber other_tid) {
   if (int order = key.compare(other_key); order != 0) return order;
   return tid < other_tid ? -1 : tid > other_tid;
 }
 
 // Big-endian, at the end of a position.
+inline void StoreTid(char* to, TidNumber tid) {
+  for (int shift = 40; shift >= 0; shift -= 8) *to++ = static_cast<char>(tid >> shift);
+}
 inline void AppendTid(std::string* to, TidNumber tid) {
-  for (int shift = 40; shift >= 0; shift -= 8) to->push_back(static_cast<char>(tid >> shift));
+  char bytes[kTidSize];
+  StoreTid(bytes, tid);
+  to->append(bytes, kTidSize);
 }
 inline TidNumber LoadTid(const char* from) {
   TidNumber tid = 0;

@@ -45,34 +45,6 @@ void CopyBehind(T* object, Slice bytes) {
 
 }  // namespace
 
-// The space that one change takes from its reservation.
-class Segment::Allocation {
- public:
-  Allocation(Header* header, size_t bound) : header_(header), bound_(bound) {}
-  ~Allocation() {
-    assert(taken_ <= bound_);
-    header_->reserved.fetch_sub(bound_ - taken_, std::memory_order_relaxed);
-  }
-  Allocation(const Allocation&) = delete;
-  Allocation& operator=(const Allocation&) = delete;
-
-  // Constructs a T with `extra` bytes behind it; the caller fills it before anybody can reach it.
-  template <typename T>
-  T* New(size_t extra, uint32_t* offset) {
-    size_t bytes = RoundUp(sizeof(T) + extra);
-    taken_ += bytes;
-    uint64_t at = header_->arena + header_->used.fetch_add(bytes, std::memory_order_relaxed);
-    assert(at + bytes <= header_->arena + header_->capacity);
-    *offset = static_cast<uint32_t>(at / kUnit);
-    return new (reinterpret_cast<char*>(header_) + at) T{};
-  }
-
- private:
-  Header* header_;
-  size_t bound_;
-  size_t taken_ = 0;
-};
-
 size_t Segment::SizeFor(size_t capacity) {
   // Whole cache lines, so that segments one behind the other stay aligned.
   size_t size = (capacity + sizeof(Header)) / kCacheLine * kCacheLine;
@@ -85,7 +57,7 @@ size_t Segment::SizeFor(size_t capacity) {
 
 Segment Segment::Format(void* memory, size_t size) {
   static_assert(sizeof(Header) == 2 * kCacheLine);
-  static_assert(sizeof(BlockEntry) == 64 && sizeof(StorageEntry) == 16);
+  static_assert(sizeof(BlockEntry) == 64 && sizeof(StorageEntry) == 24);
   assert(reinterpret_cast<uintptr_t>(memory) % kUnit == 0);
   if (size > kMaxSize) size = kMaxSize;
   size_t fixed = FixedBytes(sizeof(Header), size);
@@ -113,6 +85,7 @@ void Segment::Reset() {
   header_->versions.store(0, std::memory_order_relaxed);
   header_->images.store(0, std::memory_order_relaxed);
   header_->blocks.store(0, std::memory_order_relaxed);
+  header_->index_entries.store(0, std::memory_order_relaxed);
   header_->first_lsn.store(0, std::memory_order_relaxed);
   header_->last_lsn.store(0, std::memory_order_relaxed);
   header_->used.store(0, std::memory_order_relaxed);

@@ -21,10 +21,13 @@
 #include <atomic>
 #include <cstddef>
 
+#include "base/index_entry.h"
 #include "base/status.h"
 #include "base/types.h"
 
 namespace omendb {
+
+class SegmentIndex;  // buffer/segment_index.h
 
 // A version of one row in the segment; payload bytes follow it. 8-aligned, 32 bytes.
 struct BufferedVersion {
@@ -86,6 +89,16 @@ class Segment {
   void ApplyImage(StorageId storage, BlockNo block, const VersionMeta& meta, Slice section,
                   bool new_block);
 
+  // Entries of indexes, an ALEX map for each. REQUIRES: a reservation of BoundForIndexEntry. Writers
+  // need no lock. prefix: what keys are told apart behind, if this is the index's first entry here.
+  static size_t BoundForIndexEntry(const IndexEntry& entry);
+  void ApplyIndexEntry(StorageId storage, const IndexEntry& entry, Slice prefix);
+  bool HasIndex(StorageId storage) const;
+  // The entries, tombstones among them (kEntryRemoved in an item's flags). False: none.
+  bool FindIndex(StorageId storage, SegmentIndex* index) const;
+  using IndexVisitor = void (*)(void* context, StorageId storage, const SegmentIndex& index);
+  void VisitIndexes(IndexVisitor visit, void* context) const;
+
   // Newest version of the slot in this segment, or nullptr. (Images are apart.)
   BufferedVersion* Newest(StorageId storage, BlockNo block, SlotNo slot) const;
   BufferedVersion* Older(const BufferedVersion* version) const;
@@ -93,7 +106,9 @@ class Segment {
   BufferedImage* Older(const BufferedImage* image) const;
 
   // All there is of one block, looked up once: for scans.
-  struct BlockEntry;  // opaque
+  struct BlockEntry;  // opaque, as are
+  struct Header;
+  class Allocation;
   const BlockEntry* Find(StorageId storage, BlockNo block) const;
   BufferedVersion* Newest(const BlockEntry* entry, SlotNo slot) const;
   BufferedImage* NewestImage(const BlockEntry* entry) const;
@@ -121,6 +136,7 @@ class Segment {
   uint64_t versions() const;
   uint64_t images() const;
   uint64_t blocks() const;
+  uint64_t index_entries() const;  // applied, tombstones among them
   Lsn first_lsn() const;  // 0 = empty
   Lsn last_lsn() const;
   // The caller reports the LSN of each WAL-logged record. Apply* does not: unlogged relations have
@@ -128,9 +144,7 @@ class Segment {
   void NoteLsn(Lsn lsn);
 
  private:
-  struct Header;
   struct StorageEntry;
-  class Allocation;
 
   explicit Segment(Header* header) : header_(header) {}
   template <typename T>

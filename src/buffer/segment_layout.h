@@ -18,8 +18,10 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "base/types.h"
 #include "buffer/segment.h"
@@ -119,11 +121,13 @@ struct Segment::BlockEntry {
   segment_layout::SlotList<6> list;
 };
 
-// Made with the storage's first block; stays until Reset.
+// Made with the storage's first block or index entry; stays until Reset.
 struct Segment::StorageEntry {
   StorageId storage;
   uint32_t next_in_bucket;
   std::atomic<uint32_t> blocks;  // newest BlockEntry
+  std::atomic<uint32_t> index;   // AlexMap of its index entries
+  uint32_t unused;
 };
 
 struct Segment::Header {
@@ -144,7 +148,7 @@ struct Segment::Header {
   std::atomic<uint64_t> blocks;
   std::atomic<Lsn> first_lsn;
   std::atomic<Lsn> last_lsn;
-  uint64_t unused;
+  std::atomic<uint64_t> index_entries;
 
   std::atomic<uint64_t>* block_table() {
     return reinterpret_cast<std::atomic<uint64_t>*>(this + 1);
@@ -152,6 +156,38 @@ struct Segment::Header {
   std::atomic<uint32_t>* storage_table() {
     return reinterpret_cast<std::atomic<uint32_t>*>(block_table() + block_buckets);
   }
+};
+
+// The space that one change takes from its reservation.
+class Segment::Allocation {
+ public:
+  Allocation(Header* header, size_t bound) : header_(header), bound_(bound) {}
+  ~Allocation() {
+    assert(taken_ <= bound_);
+    header_->reserved.fetch_sub(bound_ - taken_, std::memory_order_relaxed);
+  }
+  Allocation(const Allocation&) = delete;
+  Allocation& operator=(const Allocation&) = delete;
+
+  // Bytes of the arena, as they are. REQUIRES: all taken together stay within the bound.
+  uint32_t Take(size_t bytes) {
+    bytes = segment_layout::RoundUp(bytes);
+    taken_ += bytes;
+    uint64_t at = header_->arena + header_->used.fetch_add(bytes, std::memory_order_relaxed);
+    assert(at + bytes <= header_->arena + header_->capacity);
+    return static_cast<uint32_t>(at / segment_layout::kUnit);
+  }
+  // Constructs a T with `extra` bytes behind it; the caller fills it before anybody can reach it.
+  template <typename T>
+  T* New(size_t extra, uint32_t* offset) {
+    *offset = Take(sizeof(T) + extra);
+    return new (reinterpret_cast<char*>(header_) + *offset * segment_layout::kUnit) T{};
+  }
+
+ private:
+  Header* header_;
+  size_t bound_;
+  size_t taken_ = 0;
 };
 
 static_assert(sizeof(segment_layout::OverflowSlots) == 60);

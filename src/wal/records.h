@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "base/index_entry.h"
 #include "base/types.h"
 
 namespace omendb {
@@ -26,6 +27,7 @@ enum class RecordType : uint8_t {
   kIndexCleanup = 0x60,
   kFreeze = 0x70,
   kBlocksVisible = 0x90,
+  kIndexEntries = 0xA0,
 };
 
 inline constexpr uint32_t kMaxImagesPerRecord = 16;
@@ -108,6 +110,31 @@ struct FreezeRecord {
   FullXid limit;
 };
 
+// Entries that come to an index or leave it, in any order; sorted ones take less space.
+struct IndexEntriesRecord {
+  StorageId storage;
+  uint32_t count;
+  Slice entries;  // behind the head: read by IndexEntryReader
+};
+
+// Writes one entry behind others into `to`, which has room for IndexEntryBound; previous_key: of the
+// entry before it, empty for the first. Returns the byte behind it.
+size_t IndexEntryBound(const IndexEntry& entry);
+char* EncodeIndexEntry(const IndexEntry& entry, Slice previous_key, char* to);
+
+// Reads what EncodeIndexEntry wrote. An entry's bytes are valid until the next one is read.
+class IndexEntryReader {
+ public:
+  explicit IndexEntryReader(Slice entries) : rest_(entries) {}
+  bool AtEnd() const { return rest_.empty(); }
+  [[nodiscard]] bool Next(IndexEntry* entry);  // false: at the end, or damaged
+
+ private:
+  Slice rest_;
+  size_t key_size_ = 0;
+  char key_[kMaxEntryPart];
+};
+
 // Write the head of a record into `to` (kMaxRecordHead bytes), return its size.
 size_t EncodeHead(const VersionRecord& record, char* to);
 size_t EncodeHead(const ImagesRecord& record, char* to);
@@ -117,6 +144,7 @@ size_t EncodeHead(const StorageBlocksRecord& record, char* to);
 size_t EncodeHead(const StorageDropRecord& record, char* to);
 size_t EncodeHead(const HorizonRecord& record, char* to);
 size_t EncodeHead(const FreezeRecord& record, char* to);
+size_t EncodeHead(const IndexEntriesRecord& record, char* to);
 
 // False: damaged, or of an unknown format. `xid`: what stands for an xid that is not in the record.
 [[nodiscard]] bool Decode(Slice bytes, FullXid xid, VersionRecord* record);
@@ -127,6 +155,7 @@ size_t EncodeHead(const FreezeRecord& record, char* to);
 [[nodiscard]] bool Decode(Slice bytes, StorageDropRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, HorizonRecord* record);
 [[nodiscard]] bool Decode(Slice bytes, FreezeRecord* record);
+[[nodiscard]] bool Decode(Slice bytes, IndexEntriesRecord* record);  // checks every entry
 
 // Whether a kVersion, kImages or kMove record may clear marks: spares redo the decoding of others.
 bool MayClearMarks(Slice bytes);

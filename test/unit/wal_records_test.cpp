@@ -56,6 +56,15 @@ bool PointsInside(const StorageRegisterRecord& r, Slice bytes) {
 bool PointsInside(const StorageBlocksRecord& r, Slice) { return r.blocks <= kMaxBlocks; }
 bool PointsInside(const StorageDropRecord& r, Slice) { return r.storage != 0; }
 bool PointsInside(const HorizonRecord&, Slice) { return true; }
+bool PointsInside(const IndexEntriesRecord& r, Slice bytes) {
+  IndexEntryReader reader(r.entries);
+  IndexEntry entry;
+  uint32_t count = 0;
+  for (; reader.Next(&entry); count++) {
+    if (entry.key.empty() || !IsInside(entry.payload, bytes)) return false;
+  }
+  return count == r.count && reader.AtEnd() && IsInside(r.entries, bytes);
+}
 
 template <typename Record>
 bool Accepts(const std::string& bytes) {
@@ -138,6 +147,31 @@ StorageRegisterRecord Register(uint32_t columns) {
   return {1, 1663, 5, ~uint32_t{0}, 'p', columns, nullptr};
 }
 
+// With shared beginnings, payloads, tombstones, and the largest parts.
+std::vector<IndexEntry> Entries(uint32_t count) {
+  static const std::string large(kMaxEntryPart, 'k');
+  std::vector<IndexEntry> entries;
+  for (uint32_t i = 0; i < count; i++) {
+    entries.push_back({Slice(large).substr(0, i % 4 == 3 ? kMaxEntryPart : 1 + i),
+                       (TidNumber{1} << 48) - 1 - i, i % 2 == 0 ? Slice() : Slice("payload"),
+                       i % 3 == 2});
+  }
+  return entries;
+}
+
+std::string EntriesBody(const std::vector<IndexEntry>& entries) {
+  std::string body;
+  Slice previous;
+  for (const IndexEntry& entry : entries) {
+    std::string bytes(IndexEntryBound(entry), '\0');
+    bytes.resize(static_cast<size_t>(EncodeIndexEntry(entry, previous, bytes.data()) -
+                                     bytes.data()));
+    body += bytes;
+    previous = entry.key;
+  }
+  return body;
+}
+
 std::vector<Sample> Samples() {
   std::vector<Sample> samples;
   for (bool own_xid : {false, true}) {
@@ -171,6 +205,11 @@ std::vector<Sample> Samples() {
   }
   samples.push_back(MakeSample("blocks", StorageBlocksRecord{~StorageId{0}, kMaxBlocks}, ""));
   samples.push_back(MakeSample("drop", StorageDropRecord{1u << 20}, ""));
+  for (uint32_t count : {1u, 5u}) {
+    samples.push_back(MakeSample("entries " + std::to_string(count),
+                                 IndexEntriesRecord{300, count, {}},
+                                 EntriesBody(Entries(count))));
+  }
   samples.push_back(MakeSample("index cleanup", HorizonRecord{1663, 5, 16384, kXid}, ""));
   return samples;
 }
@@ -340,6 +379,31 @@ TEST(WalRecords, ValuesOutOfRangeAreRefused) {
   EXPECT_FALSE(Accepts<ImagesRecord>(bytes));
   bytes[2] = kMaxImagesPerRecord + 1;
   EXPECT_FALSE(Accepts<ImagesRecord>(bytes));
+}
+
+TEST(WalRecords, IndexEntriesAreReadAsWritten) {
+  std::vector<IndexEntry> entries = Entries(9);
+  IndexEntriesRecord record{77, 9, {}}, read;
+  std::string bytes = Head(record) + EntriesBody(entries);
+  ASSERT_TRUE(Decode(bytes, &read));
+  EXPECT_EQ(read.storage, 77u);
+  ASSERT_EQ(read.count, 9u);
+  EXPECT_FALSE(MayClearMarks(bytes));
+  IndexEntryReader reader(read.entries);
+  for (const IndexEntry& expected : entries) {
+    IndexEntry entry;
+    ASSERT_TRUE(reader.Next(&entry));
+    EXPECT_EQ(entry.key, expected.key);
+    EXPECT_EQ(entry.tid, expected.tid);
+    EXPECT_EQ(entry.payload, expected.payload);
+    EXPECT_EQ(entry.removed, expected.removed);
+  }
+  EXPECT_TRUE(reader.AtEnd());
+  // A count that the entries do not bear out.
+  EXPECT_FALSE(Accepts<IndexEntriesRecord>(Head(IndexEntriesRecord{77, 8, {}}) +
+                                           EntriesBody(entries)));
+  EXPECT_FALSE(Accepts<IndexEntriesRecord>(Head(IndexEntriesRecord{77, 10, {}}) +
+                                           EntriesBody(entries)));
 }
 
 // Whatever comes out points into the record (Accepts looks); WAL's own checksum finds the flip.
