@@ -73,6 +73,7 @@ void ReadPin(ReadView* view) {
   view->generation = g_shared->generation.load();
   view->count = LiveCount(list);
   for (int i = 0; i < view->count; i++) view->segments[i] = SegmentAt(LiveAt(list, i));
+  view->newest_sequence = view->count > 0 ? g_shared->segments[LiveAt(list, 0)].sequence.load() : 0;
 }
 
 void ReadUnpin() { OwnSessionSlot()->pin.store(kNoPin, std::memory_order_release); }

@@ -23,6 +23,7 @@ struct ReadView {
   int count;  // live segments, newest (active) first
   Segment segments[kSegmentCount];
   uint64_t generation;  // of the store that completes them
+  uint64_t newest_sequence;  // of segments[0]
 };
 
 // ERROR object_not_in_prerequisite_state if the store is not open (its reason as detail); waits

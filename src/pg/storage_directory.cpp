@@ -280,6 +280,18 @@ uint64 CurrentDropSequence() {
                                                                            : sequence - 1;
 }
 
+size_t IndexPrefix(const Segment& segment, StorageId storage, Slice key, char* prefix) {
+  if (segment.HasIndex(storage)) return 0;
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  const StorageEntry* entry = FindStorage(storage);
+  size_t size = entry != nullptr ? entry->index_prefix_size : 0;
+  if (size > 0) memcpy(prefix, entry->index_prefix, size);
+  LWLockRelease(StorageTableLock());
+  // Nothing is known yet: the first byte says whether the first column is null.
+  if (size == 0 && !key.empty()) prefix[size++] = key[0];
+  return size;
+}
+
 bool LoadStorage(const StorageIdentity& identity, const Column* columns, uint32 column_count,
                  uint32 blocks) {
   if (!StorageHasRoom(FindStorage(identity.id), column_count)) return false;

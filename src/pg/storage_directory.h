@@ -13,6 +13,7 @@
 #include <atomic>
 
 #include "base/types.h"
+#include "buffer/segment.h"
 #include "pg/server.h"
 
 namespace omendb {
@@ -24,6 +25,7 @@ struct StorageIdentity {
   char persistence;   // pg_class.relpersistence
 };
 
+inline constexpr size_t kIndexPrefixRoom = 32;
 inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
 // Instead of a segment's sequence: only the end of recovery tells that no more rows can come.
 inline constexpr uint64 kDropAfterRecovery = ~uint64{0};
@@ -44,6 +46,9 @@ struct StorageEntry {
   std::atomic<uint32> marked_end;        // no block from it on has marks, see visibility_map.h
   // Blocks that sessions left half full: block << 16 | next slot, 0 = none. Not persisted.
   std::atomic<uint64> spare_places[4];
+  // Of an index: what the keys of the last flushed segment had in common. A hint; not persisted.
+  uint8 index_prefix_size;
+  char index_prefix[kIndexPrefixRoom];
 };
 
 size_t StorageDirectorySize();
@@ -74,6 +79,11 @@ void ApplyStorageRegister(const StorageIdentity& identity, const Column* columns
 void ApplyStorageBlocks(StorageEntry* entry, uint32 blocks, Lsn lsn);
 void ApplyStorageDrop(StorageEntry* entry, Lsn lsn, uint64 sequence);
 void RemoveStorageEntry(StorageEntry* entry);
+// The prefix that the index's entries in a segment are to be told apart behind, if the segment has
+// none of them yet, else 0 bytes. Returns its size; room for kIndexPrefixRoom.
+// REQUIRES: StorageTableLock not held.
+size_t IndexPrefix(const Segment& segment, StorageId storage, Slice key, char* prefix);
+
 // Recovery is over and what it replayed is in the store.
 void SettleDropsAfterRecovery(uint64 sequence);
 void RaiseNextStorageId(StorageId at_least);

@@ -89,6 +89,16 @@ bool Describe(StringInfo out, RecordType type, Slice bytes, FullXid xid) {
       appendStringInfo(out, "storage %llu, before xid %llu", Wide(r.storage), Wide(r.limit));
       return true;
     }
+    case RecordType::kIndexEntries: {
+      IndexEntriesRecord r;
+      if (!Decode(bytes, &r)) return false;
+      IndexEntryReader reader(r.entries);
+      uint32_t removed = 0;
+      for (IndexEntry entry; reader.Next(&entry);) removed += entry.removed ? 1 : 0;
+      appendStringInfo(out, "storage %llu, %u entries, %u of them removed, %zu bytes",
+                       Wide(r.storage), r.count, removed, r.entries.size());
+      return true;
+    }
   }
   return false;
 }
@@ -121,6 +131,8 @@ const char* IdentifyRecord(uint8 info) {
       return "BLOCKS_VISIBLE";
     case RecordType::kFreeze:
       return "FREEZE";
+    case RecordType::kIndexEntries:
+      return "INDEX_ENTRIES";
   }
   return nullptr;
 }

@@ -176,6 +176,32 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   return lsn;
 }
 
+Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
+                            const IndexEntry* entries, uint32 count, char* body) {
+  char head[kMaxRecordHead];
+  char* end = body;
+  size_t bound = 0;
+  for (uint32 i = 0; i < count; i++) {
+    end = EncodeIndexEntry(entries[i], i == 0 ? Slice() : entries[i - 1].key, end);
+    bound += Segment::BoundForIndexEntry(entries[i]);
+  }
+  Slice bytes(body, static_cast<size_t>(end - body));
+  size_t head_size = EncodeHead(IndexEntriesRecord{storage, count, bytes}, head);
+  Assert(ticket->reserved >= bound);
+  char prefix[kIndexPrefixRoom];
+  size_t prefix_size = IndexPrefix(ticket->segment, storage, entries[0].key, prefix);
+
+  START_CRIT_SECTION();
+  Lsn lsn =
+      InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
+  for (uint32 i = 0; i < count; i++) {
+    ticket->segment.ApplyIndexEntry(storage, entries[i], Slice(prefix, prefix_size));
+  }
+  ticket->reserved -= bound;
+  END_CRIT_SECTION();
+  return lsn;
+}
+
 void LogIndexCleanup(Relation relation, FullXid oldest) {
   if (!IsLogged(relation)) return;
   char head[kMaxRecordHead];

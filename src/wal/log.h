@@ -5,6 +5,7 @@
 // counter for unlogged relations.
 #pragma once
 
+#include "base/index_entry.h"
 #include "base/types.h"
 #include "pg/write_gate.h"
 
@@ -38,6 +39,12 @@ Lsn LogAndApplyImages(WriteTicket* ticket, Relation relation, StorageId storage,
 Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, BlockNo old_block,
                     SlotNo old_slot, VersionMeta* old_meta, BlockNo new_block_no, SlotNo new_slot,
                     VersionMeta* new_meta, Slice row, bool new_block);
+
+// Entries of an index, sorted by key, in the order in which they are to count. Bound: the sum of
+// Segment::BoundForIndexEntry. `body` has room for the sum of IndexEntryBound. The caller sees to it
+// that no two sessions write the same (key, tid) at once.
+Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
+                            const IndexEntry* entries, uint32 count, char* body);
 
 // Before VACUUM removes index entries of rows that nobody at or after `oldest` can see: makes a
 // standby cancel queries that might still want them. Nothing for unlogged relations.

@@ -192,6 +192,26 @@ void RedoStorageDrop(XLogReaderState* record, Slice bytes) {
   LWLockRelease(StorageTableLock());
 }
 
+void RedoIndexEntries(XLogReaderState* record, Slice bytes) {
+  IndexEntriesRecord change;
+  if (!Decode(bytes, &change)) RaiseDamaged(record);
+  if (!RequireStorage(record, change.storage)) return;
+  static IndexEntry entry;
+  size_t bound = 0;
+  for (IndexEntryReader reader(change.entries); reader.Next(&entry);) {
+    bound += Segment::BoundForIndexEntry(entry);
+  }
+  Segment segment = ReserveInRecovery(bound);
+  char prefix[kIndexPrefixRoom];
+  size_t prefix_size = 0;
+  IndexEntryReader reader(change.entries);
+  for (uint32_t i = 0; reader.Next(&entry); i++) {
+    if (i == 0) prefix_size = IndexPrefix(segment, change.storage, entry.key, prefix);
+    segment.ApplyIndexEntry(change.storage, entry, Slice(prefix, prefix_size));
+  }
+  segment.NoteLsn(record->EndRecPtr);
+}
+
 void CancelOlderQueries(const HorizonRecord& change) {
   if (!InHotStandby) return;
   FullTransactionId removed = FullTransactionIdFromU64(change.oldest_xid - 1);
@@ -313,6 +333,8 @@ void RedoRecord(XLogReaderState* record) {
       return RedoStorageBlocks(record, bytes);
     case RecordType::kStorageDrop:
       return RedoStorageDrop(record, bytes);
+    case RecordType::kIndexEntries:
+      return RedoIndexEntries(record, bytes);
     case RecordType::kIndexCleanup:
     case RecordType::kBlocksVisible:
     case RecordType::kFreeze:
