@@ -6,6 +6,7 @@
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
 #include "pg/write_buffer.h"
+#include "worker/index_flush.h"
 
 extern "C" {
 #include "catalog/pg_class.h"
@@ -37,6 +38,22 @@ void AddVersions(const Segment& segment, const Segment::BlockEntry* entry, Flush
   }
 }
 
+// What all keys begin with, but so that the model is left the eight bytes behind it.
+std::string CommonPrefix(const SegmentIndex& index) {
+  SegmentIndex::Iterator at;
+  at.Attach(index);
+  at.SeekToFirst();
+  if (!at.Valid()) return {};
+  std::string first(at.entry().key);
+  at.SeekToLast();
+  Slice last = at.entry().key;
+  size_t most = std::min({first.size(), last.size(), size_t{kIndexPrefixRoom} + 8});
+  most = most > 8 ? most - 8 : 1;
+  size_t common = 0;
+  while (common < most && first[common] == last[common]) common++;
+  return first.substr(0, common);
+}
+
 }  // namespace
 
 SegmentFlush::SegmentFlush(const Segment* segment, uint64_t sequence)
@@ -55,6 +72,7 @@ Status SegmentFlush::Collect() {
       return a.storage != b.storage ? a.storage < b.storage : a.block < b.block;
     });
   }
+  OMENDB_RETURN_IF_ERROR(CollectIndexes());
   Column columns[kMaxColumns];
   for (const Block& block : blocks_) {
     if (!layouts_.empty() && layouts_.back().storage == block.storage) continue;
@@ -95,6 +113,43 @@ Status SegmentFlush::Collect() {
   return Status::Ok();
 }
 
+void SegmentFlush::VisitIndex(void* context, StorageId storage, const SegmentIndex& index) {
+  static_cast<SegmentFlush*>(context)->indexes_.push_back(Index{storage, index, {}});
+}
+
+Status SegmentFlush::CollectIndexes() {
+  if (segment_ == nullptr) return Status::Ok();
+  segment_->VisitIndexes(VisitIndex, this);
+  std::sort(indexes_.begin(), indexes_.end(),
+            [](const Index& a, const Index& b) { return a.storage < b.storage; });
+  for (const Index& index : indexes_) {
+    const StorageEntry* entry = FindStorage(index.storage);
+    if (entry == nullptr) {
+      return Status::Internal("the write buffer holds entries of an unknown index",
+                              "storage " + std::to_string(index.storage));
+    }
+    if (entry->state != StorageEntry::kDropped) touched_.push_back(index.storage);
+  }
+  std::erase_if(indexes_, [](const Index& index) {
+    return FindStorage(index.storage)->state == StorageEntry::kDropped;
+  });
+  return Status::Ok();
+}
+
+Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush,
+                                  LeafDirectory* directory) {
+  // Beyond so many leaves the directory starts anew: about 100 MB.
+  constexpr size_t kMostLeaves = 1 << 20;
+  if (directory->size() > kMostLeaves) directory->Clear();
+  IndexFlush writer(store, flush, store->generation() + 1, directory);
+  for (Index& index : indexes_) {
+    index.prefix = CommonPrefix(index.entries);
+    OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, index.entries));
+  }
+  leaves_ = writer.leaves();
+  return Status::Ok();
+}
+
 Status SegmentFlush::WriteBlocks(PrimaryStore::Flush* flush, const TransactionOracle& oracle) {
   FlushFold fold;
   std::string value;
@@ -113,10 +168,20 @@ Status SegmentFlush::WriteBlocks(PrimaryStore::Flush* flush, const TransactionOr
   return Status::Ok();
 }
 
-Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle) {
+Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle,
+                           LeafDirectory* directory) {
+  Status status = WriteAll(store, oracle, directory);
+  if (!status.ok()) directory->Clear();
+  return status;
+}
+
+Status SegmentFlush::WriteAll(PrimaryStore* store, const TransactionOracle& oracle,
+                              LeafDirectory* directory) {
   std::unique_ptr<PrimaryStore::Flush> flush;
   OMENDB_RETURN_IF_ERROR(store->NewFlush(&flush));
   OMENDB_RETURN_IF_ERROR(WriteBlocks(flush.get(), oracle));
+  for (StorageId storage : dropped_) directory->Forget(storage);
+  OMENDB_RETURN_IF_ERROR(WriteIndexes(store, flush.get(), directory));
   for (const ChangedStorage& storage : storages_) {
     flush->PutMeta(StorageMetaKey(storage.meta.identity.id), EncodeStorageMeta(storage.meta));
   }
@@ -139,6 +204,12 @@ void SegmentFlush::Publish() {
     if (StorageEntry* entry = FindStorage(storage.meta.identity.id)) {
       entry->persisted = storage.changes;
     }
+  }
+  for (const Index& index : indexes_) {
+    StorageEntry* entry = FindStorage(index.storage);
+    if (entry == nullptr || index.prefix.empty()) continue;
+    memcpy(entry->index_prefix, index.prefix.data(), index.prefix.size());
+    entry->index_prefix_size = static_cast<uint8>(index.prefix.size());
   }
   for (StorageId storage : dropped_) {
     if (StorageEntry* entry = FindStorage(storage)) RemoveStorageEntry(entry);

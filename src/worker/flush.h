@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "buffer/segment.h"
+#include "buffer/segment_index.h"
 #include "store/primary_store.h"
+#include "worker/leaf_directory.h"
 #include "worker/storage_meta.h"
 
 namespace omendb {
@@ -21,15 +23,16 @@ class SegmentFlush {
   Status Collect();
   // WAL up to here must be on disk before Write.
   Lsn wal_needed() const { return wal_needed_; }
-  bool empty() const { return blocks_.empty() && storages_.empty(); }
-  Status Write(PrimaryStore* store, const TransactionOracle& oracle);
+  bool empty() const { return blocks_.empty() && indexes_.empty() && storages_.empty(); }
+  // After an error the directory is empty.
+  Status Write(PrimaryStore* store, const TransactionOracle& oracle, LeafDirectory* directory);
   // REQUIRES: StorageTableLock, exclusive; Write was ok.
   void Publish();
 
   const std::vector<StorageId>& touched() const { return touched_; }
   const std::vector<StorageId>& dropped() const { return dropped_; }
   uint64_t bytes() const { return bytes_; }
-  uint64_t blocks() const { return blocks_.size(); }
+  uint64_t blocks() const { return blocks_.size() + leaves_; }  // of rows, and leaves of indexes
 
  private:
   struct Block {
@@ -46,6 +49,16 @@ class SegmentFlush {
     bool dropped;
     std::vector<Column> columns;
   };
+  // Entries of an index in the segment.
+  struct Index {
+    StorageId storage;
+    SegmentIndex entries;
+    std::string prefix;  // of all its keys
+  };
+  static void VisitIndex(void* context, StorageId storage, const SegmentIndex& index);
+  Status CollectIndexes();
+  Status WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush, LeafDirectory* directory);
+  Status WriteAll(PrimaryStore* store, const TransactionOracle& oracle, LeafDirectory* directory);
   static void Visit(void* context, StorageId storage, BlockNo block,
                     const Segment::BlockEntry* entry);
   Status WriteBlocks(PrimaryStore::Flush* flush, const TransactionOracle& oracle);
@@ -56,6 +69,8 @@ class SegmentFlush {
   StorageId next_id_ = 0;
   uint64_t bytes_ = 0;
   std::vector<Block> blocks_;    // by storage, block
+  std::vector<Index> indexes_;   // by storage, dropped ones left out
+  uint64_t leaves_ = 0;
   std::vector<Layout> layouts_;  // of the storages in blocks_, ascending
   std::vector<ChangedStorage> storages_;
   std::vector<StorageId> dropped_, touched_;

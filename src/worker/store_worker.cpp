@@ -84,6 +84,7 @@ class StoreWorker {
   void Pause(long ms, Wait wait);
 
   StoreContext context_;
+  LeafDirectory leaf_directory_;
   std::unique_ptr<PrimaryStore> store_;
   StoreJobRunner job_{&context_.oracle};
   std::string reported_;                       // last failure in the log: each is reported once
@@ -212,7 +213,7 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
     context_.NoteLive(flush.touched());
     status = Caught([&] {
       SignalBlock block;
-      return flush.Write(store_.get(), context_.oracle);
+      return flush.Write(store_.get(), context_.oracle, &leaf_directory_);
     });
   }
   if (status.ok()) {

@@ -1,0 +1,143 @@
+#include "worker/index_flush.h"
+
+#include "base/index_position.h"
+
+namespace omendb {
+namespace {
+
+// A reader merges the operands of a leaf by itself: at most so many.
+constexpr uint32_t kMostDeltas = 4;
+// From this part of a leaf on, a change is as cheap to write as the leaf.
+constexpr uint64_t kRewriteFraction = 3;
+// So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
+// is loaded.
+constexpr size_t kChangesAtOnce = 32 * 1024;
+
+}  // namespace
+
+Status IndexFlush::Write(StorageId storage, const SegmentIndex& index) {
+  SegmentIndex::Iterator entries;
+  entries.Attach(index);
+  entries.SeekToFirst();
+  while (entries.Valid()) {
+    LeafPlace place;
+    bool exists;
+    OMENDB_RETURN_IF_ERROR(FindLeaf(
+        storage, Position(entries.entry().key, entries.entry().tid), &place, &exists));
+    OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, &entries));
+  }
+  return Status::Ok();
+}
+
+Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists) {
+  *exists = true;
+  if (const LeafPlace* known = directory_->Find(storage, position)) {
+    *place = *known;
+    return Status::Ok();
+  }
+  if (iterated_ != storage) {
+    OMENDB_RETURN_IF_ERROR(store_->NewLeafIterator(storage, &iterator_));
+    iterated_ = storage;
+  }
+  iterator_->Seek(position);
+  OMENDB_RETURN_IF_ERROR(iterator_->status());
+  *exists = iterator_->Valid();
+  *place = LeafPlace{};
+  if (!*exists) return Status::Ok();
+  value_.assign(iterator_->value());
+  OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
+  place->low = iterator_->low();
+  place->count = view_.base_count() + view_.delta_count();
+  place->deltas = static_cast<uint32_t>(view_.deltas());
+  iterator_->Next();
+  OMENDB_RETURN_IF_ERROR(iterator_->status());
+  if (iterator_->Valid()) place->high = iterator_->low();
+  return Status::Ok();
+}
+
+// The segment's entries of the leaf, as an operand in delta_. more: there are still others.
+Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries,
+                               bool* more) {
+  changes_.Start();
+  *more = false;
+  for (; entries->Valid(); entries->Next()) {
+    const IndexEntry& entry = entries->entry();
+    if (!place.high.empty() && ComparePosition(entry.key, entry.tid, place.high) >= 0) break;
+    if (changes_.count() == kChangesAtOnce) {
+      *more = true;
+      break;
+    }
+    if (changes_.count() == 0) first_change_ = Position(entry.key, entry.tid);
+    changes_.Add(entry);
+  }
+  delta_.clear();
+  return changes_.Finish(generation_, &delta_);
+}
+
+Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
+                             SegmentIndex::Iterator* entries) {
+  leaves_++;
+  bool more;
+  OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
+  const uint64_t changed = changes_.count();
+  const bool rewrite = !exists || more || place.deltas >= kMostDeltas ||
+                       place.count + changed > kMaxLeafCount ||
+                       changed * kRewriteFraction > place.count;
+  if (rewrite) return Rewrite(storage, place, exists, entries, more);
+  OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
+  place.count += changed;
+  place.deltas++;
+  directory_->Add(storage, place);
+  return Status::Ok();
+}
+
+Status IndexFlush::Rewrite(StorageId storage, const LeafPlace& place, bool exists,
+                           SegmentIndex::Iterator* entries, bool more) {
+  // What is known of a leaf may be older than its last fold: read it.
+  if (exists) {
+    OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
+    directory_->Remove(storage, place.low);
+  } else {
+    value_.clear();
+    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(1, &value_));
+  }
+  std::string low = place.low;
+  // Number of the base that the next changes are newer than.
+  for (;;) {
+    view_.Clear();
+    OMENDB_RETURN_IF_ERROR(view_.AddValue(value_, true));
+    OMENDB_RETURN_IF_ERROR(view_.Finish());
+    view_.Last();
+    const bool append = !view_.Valid() ||
+                        Position(view_.entry().key, view_.entry().tid) < first_change_;
+    view_.Clear();
+    OMENDB_RETURN_IF_ERROR(view_.AddValue(value_, false));
+    OMENDB_RETURN_IF_ERROR(view_.AddValue(delta_, false));
+    OMENDB_RETURN_IF_ERROR(view_.Finish());
+    EntryList live;
+    OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &live));
+    std::vector<NewLeaf> leaves;
+    // Until the last changes the number stays below theirs.
+    OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, more ? generation_ - 1 : generation_,
+                                     append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
+    // An empty leaf goes, but for the first: the one before it covers its range then.
+    if (!more && live.empty() && !low.empty()) {
+      if (exists && low == place.low) return flush_->DeleteLeaf(storage, low);
+      return Status::Ok();
+    }
+    const size_t finished = more ? leaves.size() - 1 : leaves.size();
+    for (size_t i = 0; i < finished; i++) {
+      const NewLeaf& leaf = leaves[i];
+      OMENDB_RETURN_IF_ERROR(flush_->PutLeaf(storage, leaf.low, leaf.value));
+      OMENDB_RETURN_IF_ERROR(LeafView::Parse(leaf.value, false, &view_));
+      directory_->Add(storage, LeafPlace{leaf.low, leaf.high, view_.base_count(), 0});
+    }
+    if (!more) return Status::Ok();
+    // The last one takes the next changes, too.
+    value_ = std::move(leaves.back().value);
+    low = std::move(leaves.back().low);
+    OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
+  }
+}
+
+}  // namespace omendb

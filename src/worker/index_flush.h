@@ -1,0 +1,49 @@
+// Brings the index entries of one segment into the store's leaves: small changes as operands, large
+// ones by writing the leaf anew and splitting it where it has grown too large.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "block/index_leaf.h"
+#include "block/leaf_fold.h"
+#include "buffer/segment.h"
+#include "buffer/segment_index.h"
+#include "store/leaf_iterator.h"
+#include "store/primary_store.h"
+#include "worker/leaf_directory.h"
+
+namespace omendb {
+
+// Store worker, main thread; for one index after the other, by ascending storage.
+class IndexFlush {
+ public:
+  // generation: that of the flush, which orders what is written to a leaf. After an error, or if the
+  // flush is not committed, the directory must be cleared.
+  IndexFlush(PrimaryStore* store, PrimaryStore::Flush* flush, uint64_t generation,
+             LeafDirectory* directory)
+      : store_(store), flush_(flush), generation_(generation), directory_(directory) {}
+
+  Status Write(StorageId storage, const SegmentIndex& index);
+  uint64_t leaves() const { return leaves_; }
+
+ private:
+  Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
+  Status WriteLeaf(StorageId storage, LeafPlace place, bool exists, SegmentIndex::Iterator* entries);
+  Status TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries, bool* more);
+  Status Rewrite(StorageId storage, const LeafPlace& place, bool exists,
+                 SegmentIndex::Iterator* entries, bool more);
+
+  PrimaryStore* store_;
+  PrimaryStore::Flush* flush_;
+  uint64_t generation_;
+  LeafDirectory* directory_;
+  StorageId iterated_ = 0;
+  std::unique_ptr<LeafIterator> iterator_;
+  LeafView view_;
+  DeltaBuilder changes_;
+  std::string first_change_, delta_, value_;
+  uint64_t leaves_ = 0;
+};
+
+}  // namespace omendb
