@@ -56,6 +56,7 @@ struct Session {
   size_t bytes = 0;
   StoreCursor* cursors = nullptr;
 };
+void (*g_on_drop)() = nullptr;
 Session* g_session = nullptr;
 
 }  // namespace
@@ -80,6 +81,7 @@ void DropReader() {
   for (StoreCursor* cursor = g_session->cursors; cursor != nullptr; cursor = cursor->next) {
     cursor->iterator.reset();
   }
+  if (g_on_drop != nullptr) g_on_drop();
   // A poisoned instance cannot be destroyed: its locks may be held for ever.
   if (g_session->reader->poisoned()) (void)g_session->reader.release();
   g_session->reader.reset();
@@ -204,6 +206,13 @@ CachedBlock* Adopt(std::unique_ptr<CachedBlock> block) {
 }
 
 }  // namespace
+
+ReaderStore* EnsureStoreReader(const ReadView& view) {
+  EnsureReader(view);
+  return g_session->reader.get();
+}
+
+void OnReaderDropped(void (*drop)()) { g_on_drop = drop; }
 
 const BlockView& ViewOf(const CachedBlock* block) { return block->view; }
 

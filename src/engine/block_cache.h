@@ -45,6 +45,13 @@ BlockNo SeekStoreCursor(StoreCursor* cursor, const ReadView& view, BlockNo from)
 // The block that the last seek found. Pinned.
 CachedBlock* PinCursorBlock(StoreCursor* cursor, const ReadView& view);
 
+// For whatever else reads the store: the session's reader at the view's generation or newer. Good
+// until the next call that may open or drop one.
+class ReaderStore;
+ReaderStore* EnsureStoreReader(const ReadView& view);
+// Before the reader goes away `drop` is called: iterators of it must not outlive it.
+void OnReaderDropped(void (*drop)());
+
 // Called at the end of every transaction: an idle session that was woken because its reader holds
 // back files that the store has deleted gives the reader up.
 void ReleaseStaleReader();
