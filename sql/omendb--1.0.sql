@@ -131,3 +131,10 @@ AS 'MODULE_PATHNAME', 'omendb_relation_size'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION omendb.relation_size(regclass) IS
   'bytes that the store holds of a relation, as of the last flush';
+
+CREATE FUNCTION omendb.check_index(index regclass) RETURNS bigint
+AS 'MODULE_PATHNAME', 'omendb_check_index'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION omendb.check_index(regclass) IS
+  'compares an index of the access method alex with its table in both directions, raises what is wrong, returns its number of entries';
+REVOKE ALL ON FUNCTION omendb.check_index(regclass) FROM PUBLIC;

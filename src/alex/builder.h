@@ -169,29 +169,25 @@ class Builder {
     if (offset == 0) return 0;
     Node* node = At<Node>(memory_.base(), offset);
     size_t middle = node->IndexOf(number);
-    uint32_t below = 0, above = 0, here = 0;
-    bool room = true;
-    if (low < number) {
-      below = BuildLeaf(space, nullptr, 0, low, number - 1, kFirstSlots);
-      room = below != 0;
-    }
-    if (room && high > number) {
-      above = BuildLeaf(space, nullptr, 0, number + 1, high, kFirstSlots);
-      room = above != 0;
-    }
-    // Last, since it renumbers the entries.
-    if (room) here = BuildSpace(space, entries, count, number);
-    if (here == 0) {
-      Discard(below);
-      Discard(above);
-      Discard(offset);
-      return 0;
-    }
     for (size_t i = 0; i < node->size; i++) {
-      uint32_t child = i < middle ? below : i > middle ? above : here;
-      node->child[i] = child != 0 ? child : here;  // 0: no number can come here
+      bool here = i == middle, below = i < middle && low<number, above = i> middle && high > number;
+      if (here) {
+        node->child[i] = BuildSpace(space, entries, count, number);
+      } else if (below || above) {
+        node->child[i] = BuildLeaf(space, nullptr, 0, below ? low : number + 1,
+                                   below ? number - 1 : high, kFirstSlots);
+      } else {
+        continue;
+      }
+      if (node->child[i] == 0) {
+        Discard(offset);
+        return 0;
+      }
+      node->children++;
     }
-    node->children = 1 + (below != 0) + (above != 0);
+    // Numbers that cannot come here.
+    if (node->child[0] == 0) node->child[0] = node->child[middle];
+    if (node->child[node->size - 1] == 0) node->child[node->size - 1] = node->child[middle];
     return offset;
   }
 
@@ -245,19 +241,22 @@ class Builder {
     char first_buffer[AlexItem::kInlineKeySize], buffer[AlexItem::kInlineKeySize];
     uint64_t tid;
     Slice prefix = KeyOf(base, from, number, entries[0].value, first_buffer, &tid);
+    bool ends = false;
     size_t common = prefix.size();
     for (size_t i = 1; i < count; i++) {
       Slice key = KeyOf(base, from, number, entries[i].value, buffer, &tid);
       size_t most = std::min(common, key.size());
       common = static_cast<size_t>(
           std::mismatch(prefix.begin(), prefix.begin() + most, key.begin()).first - prefix.begin());
+      ends = key.size() == common;
+      if (ends) break;
     }
     uint32_t offset = memory_.Allocate(Space::Bytes(common));
     if (offset == 0) return 0;
     Space* space = At<Space>(base, offset);
     std::memset(static_cast<void*>(space), 0, sizeof(Space));
     space->kind = Kind::kSpace;
-    space->by_tid = common == prefix.size();  // then all keys are equal
+    space->by_tid = common == prefix.size() || ends;
     space->outer = outer;
     space->low = space->high = number;
     space->prefix_size = static_cast<uint32_t>(common);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "engine/copy_rows.h"
+#include "engine/index_writer.h"
 #include "pg/read_view.h"
 #include "pg/storage_directory.h"
 #include "pg/storage_table.h"
@@ -52,7 +53,9 @@ void CopyRelation(const StorageIdentity& source, Oid created) {
   StorageId target = StorageRegisterCopy(node, InvalidBackendId, source.persistence, source.id);
   Relation from = StandIn(source.node, source.persistence);
   Relation to = StandIn(node, source.persistence);
+  // What the storage is of is not known from here: it has rows or entries.
   CopyStorage(from, source.id, to, target, InvalidTransactionId);
+  CopyIndexEntries(from, source.id, to, target);
   FreeFakeRelcacheEntry(from);
   FreeFakeRelcacheEntry(to);
 }

@@ -83,9 +83,8 @@ class LeafSection {
   TidNumber tid(uint32_t index) const {
     const uint64_t bits = UnpackBits(tids_, index, tid_width_);
     const uint64_t offset = bits & ((uint64_t{1} << header_.offset_width) - 1);
-    const uint64_t block =
-        static_cast<uint32_t>(header_.min_block + (bits >> header_.offset_width));
-    return block << 16 | static_cast<uint16_t>(header_.min_offset + offset);
+    return (header_.min_block + (bits >> header_.offset_width)) << 16 |
+           (header_.min_offset + offset);
   }
   bool removed(uint32_t index) const {
     return removed_ != nullptr && (removed_[index / 8] >> index % 8 & 1);
