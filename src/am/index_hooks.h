@@ -40,9 +40,6 @@ PlannedStmt* ChooseConstraintMethods(PlannedStmt* planned, bool* read_only_tree)
 void PrepareColumnTypeChanges(Node* statement);
 void CheckAttachedKeys(Node* statement);
 
-// True while some index of the session may be masked as btree (index_mask.cpp).
-bool AnyIndexMasked();
-
 // index_mask.cpp and planner_indexes.cpp, for InstallIndexHooks.
 void InstallIndexMask();
 void InstallPlannerIndexes();

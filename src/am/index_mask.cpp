@@ -2,6 +2,10 @@
 // at rd_rel->relam in the relation cache. During such a statement the entries of its alex indexes
 // say so. What the index is called by, rd_indam, stays alex's.
 //
+// The planner, which such a statement may call again (functions, foreign keys), must not see that:
+// it would read a metapage that is none. So while it plans, the masks of the statements around it
+// are off.
+//
 // The entries are held open meanwhile, so they stay where they are; when one is read again, a
 // relation cache callback sets it again. They are held by a resource owner of their own: a
 // statement may outlive the one that is current at its start, and lasts until ExecutorEnd or, after
@@ -18,6 +22,7 @@ extern "C" {
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
+#include "optimizer/planner.h"
 #include "parser/parsetree.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -34,14 +39,25 @@ struct Mask {
   Oid method;        // what relam is without it
   QueryDesc* query;  // the statement
   int nest_level;    // of transactions, when it started
+  int planning;      // g_planning, when it started
 };
 
 Mask* g_masks = nullptr;
 int g_mask_count = 0;
 int g_mask_capacity = 0;
+int g_planning = 0;               // calls of the planner in progress
 ResourceOwner g_owner = nullptr;  // child of the top transaction's
 ExecutorStart_hook_type g_next_start = nullptr;
 ExecutorEnd_hook_type g_next_end = nullptr;
+planner_hook_type g_next_planner = nullptr;
+
+// Sets relam of every index that has a mask.
+void ApplyMasks() {
+  for (int i = 0; i < g_mask_count; i++) g_masks[i].index->rd_rel->relam = g_masks[i].method;
+  for (int i = 0; i < g_mask_count; i++) {
+    if (g_masks[i].planning >= g_planning) g_masks[i].index->rd_rel->relam = BTREE_AM_OID;
+  }
+}
 
 void AddMask(Relation index, QueryDesc* query) {
   Oid method = index->rd_rel->relam;
@@ -55,8 +71,8 @@ void AddMask(Relation index, QueryDesc* query) {
                                      : repalloc(g_masks, capacity * sizeof(Mask)));
     g_mask_capacity = capacity;
   }
-  g_masks[g_mask_count++] = {index, method, query, GetCurrentTransactionNestLevel()};
-  index->rd_rel->relam = BTREE_AM_OID;
+  g_masks[g_mask_count++] = {index, method, query, GetCurrentTransactionNestLevel(), g_planning};
+  ApplyMasks();
 }
 
 // The table of the index is locked.
@@ -75,13 +91,6 @@ void MaskIndex(Oid oid, bool only_unique, QueryDesc* query) {
   index_close(index, NoLock);
 }
 
-void Unmask(const Mask& mask) {
-  for (int i = 0; i < g_mask_count; i++) {
-    if (g_masks[i].index == mask.index) return;  // another statement's
-  }
-  mask.index->rd_rel->relam = mask.method;
-}
-
 // Removes the masks that `which` accepts. `release`: what holds them is not going away by itself.
 template <typename Predicate>
 void RemoveMasks(bool release, Predicate which) {
@@ -89,7 +98,8 @@ void RemoveMasks(bool release, Predicate which) {
     Mask mask = g_masks[i];
     if (!which(mask)) continue;
     g_masks[i] = g_masks[--g_mask_count];
-    Unmask(mask);
+    mask.index->rd_rel->relam = mask.method;
+    ApplyMasks();  // another statement may have it too
     if (!release) continue;
     ResourceOwner caller = CurrentResourceOwner;
     CurrentResourceOwner = g_owner;
@@ -102,7 +112,8 @@ void MaskAgain(Datum, Oid relation) {
   for (int i = 0; i < g_mask_count; i++) {
     Relation index = g_masks[i].index;
     if (!OidIsValid(relation) || RelationGetRelid(index) == relation) {
-      index->rd_rel->relam = BTREE_AM_OID;
+      ApplyMasks();
+      return;
     }
   }
 }
@@ -224,6 +235,26 @@ void IndexMaskEnd(QueryDesc* query) {
   RemoveMasks(true, [query](const Mask& mask) { return mask.query == query; });
 }
 
+PlannedStmt* PlanUnmasked(Query* query, const char* text, int cursor_options,
+                          ParamListInfo params) {
+  planner_hook_type next = g_next_planner != nullptr ? g_next_planner : standard_planner;
+  if (g_mask_count == 0) return next(query, text, cursor_options, params);
+  PlannedStmt* volatile result = nullptr;
+  g_planning++;
+  PG_TRY();
+  {
+    ApplyMasks();
+    result = next(query, text, cursor_options, params);
+  }
+  PG_FINALLY();
+  {
+    g_planning--;
+    ApplyMasks();
+  }
+  PG_END_TRY();
+  return result;
+}
+
 void AtTransactionEnd(XactEvent event, void*) {
   switch (event) {
     case XACT_EVENT_PRE_COMMIT:
@@ -245,13 +276,13 @@ void AtSubtransactionEnd(SubXactEvent event, SubTransactionId, SubTransactionId,
 
 }  // namespace
 
-bool AnyIndexMasked() { return g_mask_count > 0; }
-
 void InstallIndexMask() {
   g_next_start = ExecutorStart_hook;
   ExecutorStart_hook = IndexMaskStart;
   g_next_end = ExecutorEnd_hook;
   ExecutorEnd_hook = IndexMaskEnd;
+  g_next_planner = planner_hook;
+  planner_hook = PlanUnmasked;
   CacheRegisterRelcacheCallback(MaskAgain, 0);
   RegisterXactCallback(AtTransactionEnd, nullptr);
   RegisterSubXactCallback(AtSubtransactionEnd, nullptr);

@@ -14,13 +14,11 @@
 #include "am/index_hooks.h"
 
 extern "C" {
-#include "access/genam.h"
 #include "access/stratnum.h"
 #include "catalog/pg_am.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 }
 
 namespace omendb {
@@ -62,14 +60,7 @@ void IndexRelationInfo(PlannerInfo* root, Oid relation, bool inhparent, RelOptIn
   ListCell* cell;
   foreach (cell, rel->indexlist) {
     IndexOptInfo* info = lfirst_node(IndexOptInfo, cell);
-    if (info->hypothetical) continue;
-    bool ours = info->relam == alex;
-    if (info->relam == BTREE_AM_OID && AnyIndexMasked()) {
-      Relation index = index_open(info->indexoid, NoLock);
-      ours = IsAlexIndex(index);
-      index_close(index, NoLock);
-    }
-    if (ours && info->sortopfamily != nullptr) PresentAsBtree(info);
+    if (info->relam == alex && info->sortopfamily != nullptr) PresentAsBtree(info);
   }
 }
 
