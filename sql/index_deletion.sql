@@ -2,6 +2,7 @@
 -- and no entry goes that somebody still needs.
 SET default_table_access_method = omendb;
 CREATE EXTENSION amcheck;
+SET omendb.default_index_method = btree;
 -- Without posting lists, which would hide how many entries there are.
 CREATE TABLE churn (id int PRIMARY KEY WITH (deduplicate_items = off), hot int, cold text);
 CREATE INDEX churn_hot ON churn (hot);

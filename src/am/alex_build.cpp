@@ -155,6 +155,7 @@ IndexBuildResult* alex_build(Relation table, Relation index, IndexInfo* info) {
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("index \"%s\" already contains data",
                                                             RelationGetRelationName(index))));
   }
+  UseBtreeOpclasses(index);
   Build build{};
   build.table = table;
   build.index = index;
@@ -184,7 +185,6 @@ IndexBuildResult* alex_build(Relation table, Relation index, IndexInfo* info) {
   WriteSorted(&build, storage);
   tuplesort_end(build.sort);
   MemoryContextDelete(build.scratch);
-  UseBtreeOpclasses(index);
 
   auto* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
   result->heap_tuples = rows;

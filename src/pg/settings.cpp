@@ -29,7 +29,7 @@ int g_compaction_jobs = 2;
 int g_target_file_size_kb = 64 * 1024;
 bool g_verify_checksums = true;
 char* g_failure_point = nullptr;
-int g_default_index_method = kDefaultIndexBtree;
+int g_default_index_method = kDefaultIndexAlex;
 
 void DefineSettings() {
   DefineCustomIntVariable(
