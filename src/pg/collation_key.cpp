@@ -39,41 +39,30 @@ bool ComparesBytes(const char* name) {
 #endif
 }
 
-size_t Transform(pg_locale_t locale, const char* text, char* to, size_t size) {
-  return locale != nullptr ? strxfrm_l(to, text, size, locale->info.lt) : strxfrm(to, text, size);
-}
-
 // What the usual locales need; else the second call has what the first one asked for. Too much is
 // the StringInfo's to refuse.
 int FirstRoom(Slice text) {
   return static_cast<int>(text.size() < MaxAllocSize / 4 - 4 ? 4 * text.size() + 16 : MaxAllocSize);
 }
 
-void AppendLibcKey(pg_locale_t locale, Slice text, StringInfo to) {
-  char small[256];
-  char* terminated =
-      text.size() < sizeof(small) ? small : static_cast<char*>(palloc(text.size() + 1));
-  memcpy(terminated, text.data(), text.size());
-  terminated[text.size()] = '\0';
-  enlargeStringInfo(to, FirstRoom(text));
-  for (;;) {
-    size_t room = to->maxlen - to->len;
-    size_t size = Transform(locale, terminated, to->data + to->len, room);
-    if (size < room) {
-      to->len += static_cast<int>(size);
-      break;
-    }
-    if (size >= MaxAllocSize) {
-      ereport(ERROR,
-              (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("could not transform a string")));
-    }
-    enlargeStringInfo(to, static_cast<int>(size + 1));
+}  // namespace
+
+CollationOrder OrderOfCollation(Oid collation) {
+  if (!OidIsValid(collation)) {
+    ereport(ERROR, (errcode(ERRCODE_INDETERMINATE_COLLATION),
+                    errmsg("could not determine which collation to use for an index"),
+                    errhint("Use the COLLATE clause to set the collation explicitly.")));
   }
-  if (terminated != small) pfree(terminated);
+  if (lc_collate_is_c(collation)) return {true, true, nullptr};
+  pg_locale_t locale = pg_newlocale_from_collation(collation);
+  if (locale != nullptr && !locale->deterministic) return {false, false, locale};
+  bool libc = locale == nullptr || locale->provider == COLLPROVIDER_LIBC;
+  if (libc) return {true, ComparesBytes(LibcName(collation)), nullptr};
+  return {true, false, locale};
 }
 
+void AppendSortKey(pg_locale_t locale, Slice text, StringInfo to) {
 #ifdef USE_ICU
-void AppendIcuKey(pg_locale_t locale, Slice text, StringInfo to) {
   UChar* wide;
   int32_t wide_size = icu_to_uchar(&wide, text.data(), text.size());
   UCollator* collator = locale->info.icu.ucol;
@@ -93,33 +82,10 @@ void AppendIcuKey(pg_locale_t locale, Slice text, StringInfo to) {
     enlargeStringInfo(to, size);
   }
   pfree(wide);
-}
+#else
+  elog(ERROR, "no sort keys of %zu bytes in %d without ICU, for provider %c", text.size(), to->len,
+       locale->provider);
 #endif
-
-}  // namespace
-
-CollationOrder OrderOfCollation(Oid collation) {
-  if (!OidIsValid(collation)) {
-    ereport(ERROR, (errcode(ERRCODE_INDETERMINATE_COLLATION),
-                    errmsg("could not determine which collation to use for an index"),
-                    errhint("Use the COLLATE clause to set the collation explicitly.")));
-  }
-  if (lc_collate_is_c(collation)) return {true, true, nullptr};
-  pg_locale_t locale = pg_newlocale_from_collation(collation);
-  if (locale != nullptr && !locale->deterministic) return {false, false, locale};
-  bool libc = locale == nullptr || locale->provider == COLLPROVIDER_LIBC;
-  if (libc && ComparesBytes(LibcName(collation))) return {true, true, nullptr};
-  return {true, false, locale};
-}
-
-void AppendSortKey(pg_locale_t locale, Slice text, StringInfo to) {
-#ifdef USE_ICU
-  if (locale != nullptr && locale->provider == COLLPROVIDER_ICU) {
-    AppendIcuKey(locale, text, to);
-    return;
-  }
-#endif
-  AppendLibcKey(locale, text, to);
 }
 
 }  // namespace omendb

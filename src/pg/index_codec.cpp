@@ -80,14 +80,24 @@ bool IsPatched(KeyKind kind) {
                   errhint("Use the access method btree.")));
 }
 
-[[noreturn]] void RefuseCollation(Relation index, int column, Oid collation) {
+[[noreturn]] void RefuseCollation(Relation index, int column, Oid collation, bool deterministic) {
   Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(index), column);
   ereport(ERROR,
           (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-           errmsg("access method \"alex\" does not support nondeterministic collation \"%s\"",
-                  get_collation_name(collation)),
-           errdetail("It is the collation of column \"%s\".", NameStr(attribute->attname)),
-           errhint("Use the access method btree or a deterministic collation.")));
+           errmsg("access method \"alex\" does not support collation \"%s\" of column \"%s\"",
+                  get_collation_name(collation), NameStr(attribute->attname)),
+           deterministic
+               ? errdetail("The C library's sort keys do not always agree with its comparisons.")
+               : errdetail("The collation is nondeterministic."),
+           errhint("Use the access method btree, collation \"C\", or a deterministic collation of "
+                   "ICU.")));
+}
+
+// Whether an order by that collation has bytes. The pattern classes have a collation too, and
+// equality of the type goes by it.
+bool Holds(const Order& order, const CollationOrder& collation) {
+  if (!order.collates) return collation.deterministic;
+  return collation.bytewise || (collation.deterministic && collation.locale != nullptr);
 }
 
 void SetKeyColumn(Relation index, int i, IndexColumn* column) {
@@ -101,9 +111,10 @@ void SetKeyColumn(Relation index, int i, IndexColumn* column) {
   column->collation = index->rd_indcollation[i];
   column->patched = IsPatched(order->kind);
   if (!OidIsValid(column->collation)) return;
-  // The pattern classes have a collation too, and equality of the type goes by it.
   CollationOrder collation = OrderOfCollation(column->collation);
-  if (!collation.deterministic) RefuseCollation(index, i, column->collation);
+  if (!Holds(*order, collation)) {
+    RefuseCollation(index, i, column->collation, collation.deterministic);
+  }
   column->collated = order->collates && !collation.bytewise;
   column->locale = column->collated ? collation.locale : nullptr;
 }
@@ -140,7 +151,7 @@ bool IndexCodecHolds(Oid type, Oid opclass, Oid collation) {
   const Order* order =
       OrderOf(get_opfamily_proc(get_opclass_family(opclass), input, input, BTORDER_PROC));
   if (order == nullptr) return false;
-  return !OidIsValid(collation) || OrderOfCollation(collation).deterministic;
+  return !OidIsValid(collation) || Holds(*order, OrderOfCollation(collation));
 }
 
 bool IndexCodecCanReturn(const IndexCodec* codec, int column) {

@@ -60,7 +60,7 @@ struct IndexColumn {
   int16 length;        // its attlen
   Oid input_type;      // what the operator class takes: the right-hand type without a subtype
   Oid collation;       // InvalidOid if the type has none
-  pg_locale_t locale;  // nullptr for libc's default collation of the database
+  pg_locale_t locale;  // ICU's, if collated
 };
 
 // Made by NewIndexCodec; read-only afterwards, so that any number of scans may share it.
