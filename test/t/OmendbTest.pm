@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(new_node start_again start_to_crash crash_by_killing wait_until_up set_failure_point worker_pid
+our @EXPORT = qw(check_sql new_node start_again start_to_crash crash_by_killing wait_until_up set_failure_point worker_pid
   wait_for session in_child wait_for_children check_index same_on log_position file_size_sum);
 
 # A server that loads omendb with the smallest buffer, so that every test flushes; not started.
@@ -166,14 +166,22 @@ sub file_size_sum
 	return $sum;
 }
 
-# A btree and its table agree: by amcheck, and by comparing what the index alone and what a
+# SQL that checks one index against its table, whichever of the two methods it has.
+sub check_sql
+{
+	my ($index) = @_;
+	return "CASE (SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = relam WHERE c.oid = $index) WHEN 'alex' "
+	  . "THEN omendb.check_index($index)::text ELSE bt_index_check($index, heapallindexed => true)::text END";
+}
+
+# An index and its table agree: by amcheck or our own check, and by comparing what the index alone and what a
 # sequential scan says of the key columns.
 sub check_index
 {
 	my ($node, $table, $index, $columns, $name) = @_;
 	my ($ret, $out, $err) = $node->psql('postgres',
-		"SELECT bt_index_check('$index'::regclass, heapallindexed => true)");
-	is($err, '', "$name: amcheck of $index");
+		'SELECT ' . check_sql("'$index'::regclass"));
+	is($err, '', "$name: check of $index");
 	my $select = "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(row($columns)::text, 0)), 0) "
 	  . "FROM (SELECT $columns FROM $table ORDER BY $columns) s";
 	my $by_index = $node->safe_psql('postgres',

@@ -42,7 +42,7 @@ sub check
 {
 	my ($name, $database) = @_;
 	is($primary->safe_psql($database, $rows), $expected, "$name: rows");
-	my ($ret, $out, $err) = $primary->psql($database, 'SELECT bt_index_check(indexrelid, true) FROM pg_index '
+	my ($ret, $out, $err) = $primary->psql($database, 'SELECT ' . check_sql('indexrelid') . ' FROM pg_index '
 		  . "WHERE indrelid = 't'::regclass");
 	is($err, '', "$name: indexes");
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));

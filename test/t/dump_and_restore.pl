@@ -68,8 +68,8 @@ sub restored
 {
 	my ($database, $name) = @_;
 	is($node->safe_psql($database, $contents), $expected, "$name: the same rows and definitions");
-	my $check = $node->safe_psql($database, "SELECT count(bt_index_check(indexrelid, true)) FROM pg_index i JOIN pg_class c ON c.oid = indexrelid "
-		  . "JOIN pg_am a ON a.oid = relam WHERE amname = 'btree' AND relnamespace = 'public'::regnamespace");
+	my $check = $node->safe_psql($database, "SELECT count(" . check_sql('indexrelid') . ") FROM pg_index i JOIN pg_class c ON c.oid = indexrelid "
+		  . "JOIN pg_am a ON a.oid = relam WHERE amname IN ('alex', 'btree') AND relnamespace = 'public'::regnamespace");
 	cmp_ok($check, '>', 3, "$name: the indexes are whole");
 	return;
 }

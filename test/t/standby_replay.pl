@@ -110,8 +110,7 @@ crash_standby();
 compare('all replayed once more');
 for my $index ('t_pkey', 't_k')
 {
-	same_on($primary, $standby, "SELECT bt_index_check('$index'::regclass, heapallindexed => true)",
-		"amcheck of $index on the standby");
+	same_on($primary, $standby, "SELECT " . check_sql("'$index'::regclass"), "check of $index on the standby");
 }
 same_on($primary, $standby, 'SET enable_seqscan = off; SELECT count(*), sum(k) FROM t WHERE k > 0', 'an index scan');
 
