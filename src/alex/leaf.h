@@ -22,13 +22,13 @@ inline int64_t Predict(uint64_t base, uint64_t slope, int64_t intercept, uint8_t
   return (static_cast<int64_t>(input * slope) + intercept) >> 32;
 }
 
-// The first slot in [begin, end) with a number >= the given; end if none. Model fields of a leaf
-// never change.
+// The first slot in [begin, end) with a number >= the given; end if none.
 inline size_t LowerBoundNumber(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
   size_t low = begin, high = end;  // everything before low is smaller, from high on is not
   if (begin >= end) return begin;
-  if (!leaf->plain) {
-    int64_t predicted = Predict(leaf->base, leaf->slope, leaf->intercept, leaf->shift, number);
+  if (!Load(leaf->plain)) {
+    int64_t predicted = Predict(Load(leaf->base), Load(leaf->slope), Load(leaf->intercept),
+                                Load(leaf->shift), number);
     size_t at = predicted < static_cast<int64_t>(begin)  ? begin
                 : predicted >= static_cast<int64_t>(end) ? end - 1
                                                          : static_cast<size_t>(predicted);
