@@ -113,8 +113,11 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
     }
     if (room) {
       Fit fit = Fit::Of(entries, count);
+      size_t plain = SlotsIn(options.plain_cap), rest = count - boundary.left;
+      size_t size =
+          fit.error > kMaxError && rest < Limit(plain, options) ? plain : MaxSlots(options);
       right = builder.BuildLeaf(leaf->space, entries + boundary.left, count - boundary.left, number,
-                                UINT64_MAX, MaxSlots(options), &fit);
+                                UINT64_MAX, size, &fit);
       room = right != 0;
     }
     if (!room && wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));

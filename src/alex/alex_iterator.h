@@ -198,15 +198,18 @@ class AlexMap<Memory>::Iterator {
     if (FillEdge(space, number, last)) return;
     last ? PreviousLeaf() : NextLeaf();
   }
-  // Fills the window from an edge of the leaf of a number; false if the leaf is empty.
+  // Fills the window from a number on, or up to it; false if the leaf has nothing there. The leaf
+  // may begin before the number: leaves are merged.
   bool FillEdge(uint32_t space, uint64_t number, bool last) {
     while (true) {
       uint64_t inner = number;
       const Leaf* leaf = tree().DescendNumber(space, &inner, last);
       if (!Enter(leaf, inner)) continue;
-      if (last ? FillBackward(alex::Load(leaf->end)) : FillForward(alex::Load(leaf->begin))) {
-        return first_ != last_;
+      size_t begin = alex::Load(leaf->begin), end = alex::Load(leaf->end), at = end;
+      if (!last || inner != UINT64_MAX) {
+        at = alex::LowerBoundNumber(leaf, begin, end, inner + last);
       }
+      if (last ? FillBackward(at) : FillForward(at)) return first_ != last_;
     }
   }
 

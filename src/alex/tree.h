@@ -68,6 +68,27 @@ class Tree {
     }
   }
 
+  // The same for readers, who need no path.
+  const Leaf* Descend(Probe* probe, const Space** in) const {
+    const Space* space = At<Space>(base_, root_space());
+    probe->Enter(space);
+    uint32_t offset = Load(space->root);
+    while (true) {
+      const Head* head = At<Head>(base_, offset);
+      if (head->kind == Kind::kNode) {
+        const Node* node = reinterpret_cast<const Node*>(head);
+        offset = Load(node->child[node->IndexOf(probe->number)]);
+      } else if (head->kind == Kind::kLeaf) {
+        *in = space;
+        return reinterpret_cast<const Leaf*>(head);
+      } else {
+        space = reinterpret_cast<const Space*>(head);
+        probe->Enter(space);
+        offset = Load(space->root);
+      }
+    }
+  }
+
   // The leaf that has `number` of the space, or the first (last) one of deeper spaces there; sets
   // `number` to its number in the leaf's space.
   const Leaf* DescendNumber(uint32_t space, uint64_t* number, bool last) const {
