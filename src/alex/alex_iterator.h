@@ -46,7 +46,7 @@ class AlexMap<Memory>::Iterator {
       if (first_ == last_) NextLeaf();
       return;
     }
-    char buffer[AlexItem::kInlineKeySize];
+    char buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice key = KeyOf(last, buffer, &tid);
     SeekForward(key, tid, true);
@@ -61,7 +61,7 @@ class AlexMap<Memory>::Iterator {
       if (first_ == last_) PreviousLeaf();
       return;
     }
-    char buffer[AlexItem::kInlineKeySize];
+    char buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice key = KeyOf(last, buffer, &tid);
     SeekBefore(key, tid);
@@ -114,16 +114,15 @@ class AlexMap<Memory>::Iterator {
   }
 
   // Reads the entries of leaf_ from (before) a slot on. False if the leaf is no longer as it was at
-  // version_; then the window is as before.
+  // version_; then the window is lost.
   bool FillForward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t end = std::min<size_t>(alex::Load(leaf->end), leaf->size), filled = 0, at = slot;
-    Slot window[kWindow];
     for (; at < end && filled < kWindow; at++) {
-      window[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
-      filled += (window[filled].value & alex::kGap) == 0;
+      window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
+      filled += (window_[filled].value & alex::kGap) == 0;
     }
-    if (!Keep(window, filled)) return false;
+    if (!Keep(filled)) return false;
     index_ = 0;
     previous_slot_ = slot;
     next_slot_ = at;
@@ -132,26 +131,24 @@ class AlexMap<Memory>::Iterator {
   bool FillBackward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t begin = alex::Load(leaf->begin), filled = 0, at = std::min<size_t>(slot, leaf->size);
-    Slot window[kWindow];
     while (at > begin && filled < kWindow) {
       at--;
-      window[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
-      filled += (window[filled].value & alex::kGap) == 0;
+      window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
+      filled += (window_[filled].value & alex::kGap) == 0;
     }
-    std::reverse(window, window + filled);
-    if (!Keep(window, filled)) return false;
+    std::reverse(window_, window_ + filled);
+    if (!Keep(filled)) return false;
     index_ = filled == 0 ? 0 : filled - 1;
     previous_slot_ = at;
     next_slot_ = slot;
     return true;
   }
-  bool Keep(const Slot* window, size_t filled) {
+  bool Keep(size_t filled) {
     uint64_t low = alex::Load(leaf_->low), high = alex::Load(leaf_->high);
     if (!alex::Unchanged(leaf_->word, version_)) return false;
     low_ = low;
     high_ = high;
     space_ = leaf_->space;
-    std::copy(window, window + filled, window_);
     first_ = 0;
     last_ = filled;
     return true;

@@ -178,7 +178,8 @@ inline void InsertSlot(Leaf* leaf, size_t at, Slot slot) {
     return;
   }
   if (at == end && end < size) {
-    size_t place = std::max(wish, end);
+    // The highest leaf is most likely appended to, where gaps would never be used.
+    size_t place = leaf->high == UINT64_MAX ? end : std::max(wish, end);
     for (size_t i = end; i < place; i++) SetSlot(leaf, i, slot.number, slot.value | kGap);
     SetSlot(leaf, place, slot.number, slot.value);
     Store(leaf->end, static_cast<uint32_t>(place + 1));
