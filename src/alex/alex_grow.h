@@ -47,8 +47,12 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
     replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high,
                                     SlotsFor(count, options));
   } else {
+    if (place + 1 == count && leaf->high == UINT64_MAX && parent->kind == Kind::kNode && !equal) {
+      Growth growth = Append(path, leaf, count);
+      if (growth != Growth::kNotThatWay) return growth;
+    }
     if (parent->kind == Kind::kNode && !equal) {
-      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), place, count);
+      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), count);
       if (growth != Growth::kNotThatWay) return growth;
     }
     replacement = builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
@@ -63,7 +67,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
 
 template <typename Memory>
 struct AlexMap<Memory>::Halves {
-  uint32_t left = 0, right = 0;  // left 0: the old leaf stays
+  uint32_t left = 0, right = 0;
 };
 
 template <typename Memory>
@@ -75,12 +79,6 @@ bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary 
   const Slot* entries = leaf->slots;
   uint64_t middle = shape.LowOf(boundary.child);
   size_t right = count - boundary.left;
-  if (boundary.append) {
-    Fit fit = Fit::Of(entries, count);
-    to->right = builder.BuildLeaf(leaf->space, entries + boundary.left, right, middle, leaf->high,
-                                  MaxSlots(options), &fit);
-    return to->right != 0;
-  }
   to->left = builder.BuildLeaf(leaf->space, entries, boundary.left, leaf->low, middle - 1,
                                SlotsFor(boundary.left, options));
   if (to->left == 0) return false;
@@ -94,19 +92,18 @@ bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary 
 // Two leaves instead of one, where the parent, or a larger one, has a boundary.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
-                                                        size_t place, size_t count) {
+                                                        size_t count) {
   using namespace alex;
   const AlexOptions& options = header()->options;
-  bool append = place + 1 == count && leaf->high == UINT64_MAX;
   size_t index = parent->IndexOf(leaf->low);
   Run run = RunOf(parent, index);
-  Boundary boundary = FindBoundary(*parent, run, leaf->slots, count, append);
+  Boundary boundary = FindBoundary(*parent, run, leaf->slots, count);
   Node shape;  // of the node that takes the parent's place
   std::memcpy(static_cast<void*>(&shape), parent, sizeof(shape));
   bool widen = boundary.child == 0;
   if (widen) {
     size_t most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 32 + 64);
-    uint64_t middle = leaf->slots[append ? count - 1 : count / 2].number;
+    uint64_t middle = leaf->slots[count / 2].number;
     uint64_t last = parent->base + (uint64_t{parent->size - 1} << parent->shift);
     uint64_t width = uint64_t{1} << parent->shift;
     if (middle > last && middle - last >= width) {  // beyond the right edge
@@ -128,7 +125,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     // Children beyond the node's high number, which nobody asks for, belong to the last leaf too.
     run.begin = run.begin == 0 ? 0 : shape.IndexOf(leaf->low);
     run.end = run.end == parent->size ? shape.size : shape.IndexOf(leaf->high) + 1;
-    boundary = FindBoundary(shape, run, leaf->slots, count, append);
+    boundary = FindBoundary(shape, run, leaf->slots, count);
     if (boundary.child == 0) return Growth::kNotThatWay;
   }
   Head* grand = nullptr;
@@ -137,6 +134,10 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   if (widen) {
     grand = At<Head>(memory_.base(), path.grand);
     if (!Lock(grand->word)) return Growth::kRetry;
+    if (tree().ChildOf(path.grand, parent->low) != path.parent) {  // a node came between
+      Unlock(grand->word);
+      return Growth::kRetry;
+    }
     wide = builder.NewNode(parent->space, {shape.base, shape.shift, shape.size}, parent->low,
                            parent->high);
   }
@@ -146,8 +147,6 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;
   }
-  bool stays = halves.left == 0;
-  uint64_t high = shape.LowOf(boundary.child) - 1;
   Node* target = widen ? At<Node>(memory_.base(), wide) : parent;
   if (widen) {
     for (size_t i = 0; i < shape.size; i++) {
@@ -156,11 +155,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     target->children = parent->children;
   }
   for (size_t i = run.begin; i < run.end; i++) {
-    if (i >= boundary.child) {
-      Store(target->child[i], halves.right);
-    } else if (!stays) {
-      Store(target->child[i], halves.left);
-    }
+    Store(target->child[i], i >= boundary.child ? halves.right : halves.left);
   }
   target->children++;
   if (widen) {
@@ -171,15 +166,8 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   } else {
     Unlock(parent->word);
   }
-  if (stays) {
-    Store(leaf->high, high);
-    Store(leaf->end, static_cast<uint32_t>(boundary.left));
-    Store(leaf->count, static_cast<uint32_t>(boundary.left));
-    Unlock(leaf->word);
-  } else {
-    UnlockObsolete(leaf->word);
-    memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
-  }
+  UnlockObsolete(leaf->word);
+  memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
   return Growth::kDone;
 }
 

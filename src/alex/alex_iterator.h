@@ -46,7 +46,7 @@ class AlexMap<Memory>::Iterator {
       if (first_ == last_) NextLeaf();
       return;
     }
-    char buffer[AlexItem::kInlineKeySize];
+    char buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice key = KeyOf(last, buffer, &tid);
     SeekForward(key, tid, true);
@@ -61,7 +61,7 @@ class AlexMap<Memory>::Iterator {
       if (first_ == last_) PreviousLeaf();
       return;
     }
-    char buffer[AlexItem::kInlineKeySize];
+    char buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice key = KeyOf(last, buffer, &tid);
     SeekBefore(key, tid);
@@ -114,16 +114,15 @@ class AlexMap<Memory>::Iterator {
   }
 
   // Reads the entries of leaf_ from (before) a slot on. False if the leaf is no longer as it was at
-  // version_; then the window is as before.
+  // version_; then the window is lost.
   bool FillForward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t end = std::min<size_t>(alex::Load(leaf->end), leaf->size), filled = 0, at = slot;
-    Slot window[kWindow];
     for (; at < end && filled < kWindow; at++) {
-      window[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
-      filled += (window[filled].value & alex::kGap) == 0;
+      window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
+      filled += (window_[filled].value & alex::kGap) == 0;
     }
-    if (!Keep(window, filled)) return false;
+    if (!Keep(filled)) return false;
     index_ = 0;
     previous_slot_ = slot;
     next_slot_ = at;
@@ -132,26 +131,24 @@ class AlexMap<Memory>::Iterator {
   bool FillBackward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t begin = alex::Load(leaf->begin), filled = 0, at = std::min<size_t>(slot, leaf->size);
-    Slot window[kWindow];
     while (at > begin && filled < kWindow) {
       at--;
-      window[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
-      filled += (window[filled].value & alex::kGap) == 0;
+      window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
+      filled += (window_[filled].value & alex::kGap) == 0;
     }
-    std::reverse(window, window + filled);
-    if (!Keep(window, filled)) return false;
+    std::reverse(window_, window_ + filled);
+    if (!Keep(filled)) return false;
     index_ = filled == 0 ? 0 : filled - 1;
     previous_slot_ = at;
     next_slot_ = slot;
     return true;
   }
-  bool Keep(const Slot* window, size_t filled) {
+  bool Keep(size_t filled) {
     uint64_t low = alex::Load(leaf_->low), high = alex::Load(leaf_->high);
     if (!alex::Unchanged(leaf_->word, version_)) return false;
     low_ = low;
     high_ = high;
     space_ = leaf_->space;
-    std::copy(window, window + filled, window_);
     first_ = 0;
     last_ = filled;
     return true;
@@ -198,15 +195,18 @@ class AlexMap<Memory>::Iterator {
     if (FillEdge(space, number, last)) return;
     last ? PreviousLeaf() : NextLeaf();
   }
-  // Fills the window from an edge of the leaf of a number; false if the leaf is empty.
+  // Fills the window from a number on, or up to it; false if the leaf has nothing there. The leaf
+  // may begin before the number: leaves are merged.
   bool FillEdge(uint32_t space, uint64_t number, bool last) {
     while (true) {
       uint64_t inner = number;
       const Leaf* leaf = tree().DescendNumber(space, &inner, last);
       if (!Enter(leaf, inner)) continue;
-      if (last ? FillBackward(alex::Load(leaf->end)) : FillForward(alex::Load(leaf->begin))) {
-        return first_ != last_;
+      size_t begin = alex::Load(leaf->begin), end = alex::Load(leaf->end), at = end;
+      if (!last || inner != UINT64_MAX) {
+        at = alex::LowerBoundNumber(leaf, begin, end, inner + last);
       }
+      if (last ? FillBackward(at) : FillForward(at)) return first_ != last_;
     }
   }
 

@@ -79,7 +79,9 @@ class AlexMap {
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
-  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t place, size_t count);
+  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count);
+  Growth Append(const Path& path, Leaf* leaf, size_t count);
+  void Retrain(Leaf* leaf);
   struct Halves;
   bool BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary, size_t count,
                    Halves* to);
@@ -91,6 +93,7 @@ class AlexMap {
 
 }  // namespace omendb
 
+#include "alex/alex_append.h"
 #include "alex/alex_grow.h"
 #include "alex/alex_iterator.h"
 #include "alex/alex_map_inl.h"

@@ -66,9 +66,12 @@ AlexPut AlexMap<Memory>::Put(Slice key, uint64_t tid, uint8_t flags, Slice paylo
       UnlockUnchanged(leaf->word);
       continue;
     }
-    bool equal;
-    size_t at = LowerBound(memory_.base(), leaf, At<Space>(memory_.base(), path.space), leaf->begin,
-                           leaf->end, probe, &equal);
+    bool equal = false;
+    size_t at = leaf->end;
+    if (leaf->high != UINT64_MAX || at == 0 || leaf->slots[at - 1].number >= probe.number) {
+      at = LowerBound(memory_.base(), leaf, At<Space>(memory_.base(), path.space), leaf->begin,
+                      leaf->end, probe, &equal);
+    }  // else it is appended
     bool fits = payload.empty() && probe.inline_size >= 0;
     if (record == 0 && !fits && (record = NewRecord(key, tid, payload)) == 0) {
       UnlockUnchanged(leaf->word);
@@ -102,17 +105,13 @@ bool AlexMap<Memory>::Find(Slice key, uint64_t tid, AlexItem* item) const {
   using namespace alex;
   char* base = memory_.base();
   Probe probe{key, tid};
-  Path path;
+  const Space* space;
   while (true) {
-    const Leaf* leaf = tree().Descend(&probe, &path);
+    const Leaf* leaf = tree().Descend(&probe, &space);
     uint32_t version;
     if (!ReadVersion(leaf->word, &version)) continue;
-    bool equal;
-    size_t end = Load(leaf->end);
-    size_t at =
-        LowerBound(base, leaf, At<Space>(base, path.space), Load(leaf->begin), end, probe, &equal);
-    if (equal) {
-      uint64_t value = ValueAt(leaf, at);
+    uint64_t value = FindValue(base, leaf, space, Load(leaf->begin), Load(leaf->end), probe);
+    if (value != 0) {
       if (!Unchanged(leaf->word, version)) continue;
       item->key = key;
       item->tid = tid;

@@ -24,13 +24,14 @@ enum class AlexPut { kAdded, kReplaced, kNoRoom };
 
 // One entry. The slices point into the map's memory or into the item or iterator that gave them.
 struct AlexItem {
-  static constexpr size_t kInlineKeySize = 64;  // longer keys are never stored inline
+  static constexpr size_t kInlineKeySize = 64;               // longer keys are never stored inline
+  static constexpr size_t kBufferSize = kInlineKeySize + 8;  // written in words
 
   Slice key;
   uint64_t tid = 0;
   uint8_t flags = 0;
   Slice payload;
-  char buffer[kInlineKeySize];  // holds an inline key; so items are not copied
+  char buffer[kBufferSize];  // holds an inline key; so items are not copied
 
   AlexItem() = default;
   AlexItem(const AlexItem&) = delete;

@@ -238,7 +238,7 @@ class Builder {
   uint32_t BuildSpace(uint32_t outer, Slot* entries, size_t count, uint64_t number) {
     char* base = memory_.base();
     const Space* from = At<Space>(base, outer);
-    char first_buffer[AlexItem::kInlineKeySize], buffer[AlexItem::kInlineKeySize];
+    char first_buffer[AlexItem::kBufferSize], buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice prefix = KeyOf(base, from, number, entries[0].value, first_buffer, &tid);
     bool ends = false;
@@ -271,7 +271,7 @@ class Builder {
 
   void Renumber(const Space* from, const Space* to, Slot* entries, size_t count) {
     for (size_t i = 0; i < count; i++) {
-      char buffer[AlexItem::kInlineKeySize];
+      char buffer[AlexItem::kBufferSize];
       uint64_t value = entries[i].value;
       Probe probe;
       probe.key = KeyOf(memory_.base(), from, entries[i].number, value, buffer, &probe.tid);

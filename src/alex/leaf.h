@@ -22,16 +22,20 @@ inline int64_t Predict(uint64_t base, uint64_t slope, int64_t intercept, uint8_t
   return (static_cast<int64_t>(input * slope) + intercept) >> 32;
 }
 
-// The first slot in [begin, end) with a number >= the given; end if none. Model fields of a leaf
-// never change.
-inline size_t LowerBoundNumber(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
+// Where the model sends a number, within [begin, end), which is not empty.
+inline size_t PredictWithin(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
+  int64_t predicted = Predict(Load(leaf->base), Load(leaf->slope), Load(leaf->intercept),
+                              Load(leaf->shift), number);
+  predicted = std::max(predicted, static_cast<int64_t>(begin));
+  return static_cast<size_t>(std::min(predicted, static_cast<int64_t>(end) - 1));
+}
+
+// The first slot in [begin, end) with a number >= the given; end if none. Looks in growing steps
+// from `at` on, in halves if that is `end`.
+inline size_t LowerBoundFrom(const Leaf* leaf, size_t begin, size_t end, uint64_t number,
+                             size_t at) {
   size_t low = begin, high = end;  // everything before low is smaller, from high on is not
-  if (begin >= end) return begin;
-  if (!leaf->plain) {
-    int64_t predicted = Predict(leaf->base, leaf->slope, leaf->intercept, leaf->shift, number);
-    size_t at = predicted < static_cast<int64_t>(begin)  ? begin
-                : predicted >= static_cast<int64_t>(end) ? end - 1
-                                                         : static_cast<size_t>(predicted);
+  if (at < end) {
     size_t step = 1;
     if (NumberAt(leaf, at) >= number) {
       high = at;
@@ -66,6 +70,12 @@ inline size_t LowerBoundNumber(const Leaf* leaf, size_t begin, size_t end, uint6
     length = smaller ? length - half - 1 : half;
   }
   return low;
+}
+
+inline size_t LowerBoundNumber(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
+  if (begin >= end) return begin;
+  size_t at = Load(leaf->plain) ? end : PredictWithin(leaf, begin, end, number);
+  return LowerBoundFrom(leaf, begin, end, number, at);
 }
 
 // The first slot that is not before the probe; *equal: it is the probe's entry (or a copy of it).
@@ -110,6 +120,29 @@ inline size_t LowerBound(char* base, const Leaf* leaf, const Space* space, size_
   return low;
 }
 
+// The value of the probe's entry (or a copy of it), 0 if there is none. For readers as LowerBound.
+inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space, size_t begin,
+                          size_t end, const Probe& probe) {
+  if (begin >= end) return 0;
+  size_t at = end;
+  if (!Load(leaf->plain)) {
+    at = PredictWithin(leaf, begin, end, probe.number);
+    if (NumberAt(leaf, at) == probe.number) {  // most often
+      uint64_t value = ValueAt(leaf, at);
+      if ((value & kUsed) && CompareTied(base, space, value, probe) == 0) return value;
+    }
+  }
+  at = LowerBoundFrom(leaf, begin, end, probe.number, at);
+  if (at < end && NumberAt(leaf, at) == probe.number) {
+    uint64_t value = ValueAt(leaf, at);
+    if ((value & kUsed) && CompareTied(base, space, value, probe) == 0) return value;
+    bool equal;
+    at = LowerBound(base, leaf, space, begin, end, probe, &equal);
+    if (equal) return ValueAt(leaf, at);
+  }
+  return 0;
+}
+
 // The last slot of the run that starts at or contains `at`: gaps, then the real one.
 inline size_t RealSlot(const Leaf* leaf, size_t at, size_t end) {
   while (at + 1 < end && (ValueAt(leaf, at) & kGap)) at++;
@@ -145,7 +178,8 @@ inline void InsertSlot(Leaf* leaf, size_t at, Slot slot) {
     return;
   }
   if (at == end && end < size) {
-    size_t place = std::max(wish, end);
+    // The highest leaf is most likely appended to, where gaps would never be used.
+    size_t place = leaf->high == UINT64_MAX ? end : std::max(wish, end);
     for (size_t i = end; i < place; i++) SetSlot(leaf, i, slot.number, slot.value | kGap);
     SetSlot(leaf, place, slot.number, slot.value);
     Store(leaf->end, static_cast<uint32_t>(place + 1));

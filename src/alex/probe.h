@@ -45,7 +45,7 @@ struct Probe {
   }
 };
 
-// Key and TID of a slot; `buffer` (kInlineKeySize) holds the key if it is inline.
+// Key and TID of a slot; `buffer` (kBufferSize) holds the key if it is inline.
 inline Slice KeyOf(char* base, const Space* space, uint64_t number, uint64_t value, char* buffer,
                    uint64_t* tid) {
   if (value & kRecord) {
@@ -57,7 +57,8 @@ inline Slice KeyOf(char* base, const Space* space, uint64_t number, uint64_t val
   size_t prefix = space->prefix_size, size = InlineSizeOf(value);
   if (prefix + size > AlexItem::kInlineKeySize) return {};  // a torn read; validation fails
   std::memcpy(buffer, space->prefix, prefix);
-  for (size_t i = 0; i < size; i++) buffer[prefix + i] = static_cast<char>(number >> (56 - 8 * i));
+  if (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
+  std::memcpy(buffer + prefix, &number, 8);
   return {buffer, prefix + size};
 }
 
@@ -68,7 +69,7 @@ inline int CompareTied(char* base, const Space* space, uint64_t value, const Pro
     tid = value & kTidMask;
     return tid < probe.tid ? -1 : tid > probe.tid;
   }
-  char buffer[AlexItem::kInlineKeySize];
+  char buffer[AlexItem::kBufferSize];
   Slice key = KeyOf(base, space, probe.number, value, buffer, &tid);
   if (int order = key.compare(probe.key); order != 0) return order;
   return tid < probe.tid ? -1 : tid > probe.tid;

@@ -12,6 +12,11 @@ struct Path {
   uint32_t space = 0;
   uint32_t parent = 0;
   uint32_t grand = 0;  // 0: the parent is a Space
+
+  // The nodes from the space's root on; depth may be more than what is kept.
+  static constexpr uint32_t kKept = 24;
+  uint32_t depth = 0;
+  uint32_t nodes[kKept];
 };
 
 // Children [begin, end) of a node.
@@ -37,7 +42,7 @@ class Tree {
   // The leaf where the probe belongs, as seen now; sets the probe's number.
   Leaf* Descend(Probe* probe, Path* path) const {
     path->space = path->parent = root_space();
-    path->grand = 0;
+    path->grand = path->depth = 0;
     Space* space = At<Space>(base_, path->space);
     probe->Enter(space);
     uint32_t offset = Load(space->root);
@@ -47,6 +52,8 @@ class Tree {
         Node* node = reinterpret_cast<Node*>(head);
         path->grand = path->parent;
         path->parent = offset;
+        if (path->depth < Path::kKept) path->nodes[path->depth] = offset;
+        path->depth++;
         offset = Load(node->child[node->IndexOf(probe->number)]);
       } else if (head->kind == Kind::kLeaf) {
         path->leaf = offset;
@@ -54,7 +61,28 @@ class Tree {
       } else {
         space = reinterpret_cast<Space*>(head);
         path->space = path->parent = offset;
-        path->grand = 0;
+        path->grand = path->depth = 0;
+        probe->Enter(space);
+        offset = Load(space->root);
+      }
+    }
+  }
+
+  // The same for readers, who need no path.
+  const Leaf* Descend(Probe* probe, const Space** in) const {
+    const Space* space = At<Space>(base_, root_space());
+    probe->Enter(space);
+    uint32_t offset = Load(space->root);
+    while (true) {
+      const Head* head = At<Head>(base_, offset);
+      if (head->kind == Kind::kNode) {
+        const Node* node = reinterpret_cast<const Node*>(head);
+        offset = Load(node->child[node->IndexOf(probe->number)]);
+      } else if (head->kind == Kind::kLeaf) {
+        *in = space;
+        return reinterpret_cast<const Leaf*>(head);
+      } else {
+        space = reinterpret_cast<const Space*>(head);
         probe->Enter(space);
         offset = Load(space->root);
       }
@@ -104,9 +132,8 @@ class Tree {
 
 // Where a node divides the entries of one of its leaves.
 struct Boundary {
-  size_t child = 0;     // the right part begins with this child, 0 = nowhere
-  size_t left = 0;      // entries of the left part
-  bool append = false;  // the left part stays where it is
+  size_t child = 0;  // the right part begins with this child, 0 = nowhere
+  size_t left = 0;   // entries of the left part
 };
 
 inline size_t CountBelow(const Slot* entries, size_t count, uint64_t number) {
@@ -116,18 +143,9 @@ inline size_t CountBelow(const Slot* entries, size_t count, uint64_t number) {
       entries);
 }
 
-// The best boundary of `shape` between children of `run`. append: the last entry is new, and more
-// will follow it: the left part may be nearly all.
-inline Boundary FindBoundary(const Node& shape, Run run, const Slot* entries, size_t count,
-                             bool append) {
+// The best boundary of `shape` between children of `run`.
+inline Boundary FindBoundary(const Node& shape, Run run, const Slot* entries, size_t count) {
   if (run.end - run.begin < 2) return {};
-  if (append) {
-    size_t child = std::min(shape.IndexOf(entries[count - 1].number), run.end - 1);
-    if (child > run.begin) {
-      size_t left = CountBelow(entries, count, shape.LowOf(child));
-      if (left < count && left >= count - count / 8) return {child, left, true};
-    }
-  }
   size_t middle = shape.IndexOf(entries[count / 2].number);
   Boundary best;
   size_t best_smaller = 0;
@@ -136,7 +154,7 @@ inline Boundary FindBoundary(const Node& shape, Run run, const Slot* entries, si
     size_t left = CountBelow(entries, count, shape.LowOf(child));
     size_t smaller = std::min(left, count - left);
     if (smaller > best_smaller) {
-      best = {child, left, false};
+      best = {child, left};
       best_smaller = smaller;
     }
   }
