@@ -20,8 +20,10 @@ namespace omendb {
 
 class AlexArena {
  public:
-  static constexpr uint32_t kSlots = 128;
+  static constexpr uint32_t kSlots = 1024;
   static constexpr uint32_t kNoSlot = UINT32_MAX;
+
+  AlexArena() : base_(nullptr) {}  // attached to nothing
 
   // Formats memory (64-aligned, at most 32 GiB are used) / finds what another process formatted.
   // REQUIRES: size >= MinimumSize().

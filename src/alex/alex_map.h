@@ -61,6 +61,9 @@ class AlexMap {
 
   AlexStats Stats() const;
 
+  // Retires all of it. REQUIRES: no writer, and nobody can reach the map any more.
+  void Destroy();
+
  private:
   using Probe = alex::Probe;
   using Slot = alex::Slot;

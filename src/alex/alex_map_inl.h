@@ -255,6 +255,39 @@ bool AlexMap<Memory>::BulkLoad(std::span<const Entry> entries) {
 }
 
 template <typename Memory>
+void AlexMap<Memory>::Destroy() {
+  using namespace alex;
+  char* base = memory_.base();
+  std::vector<uint32_t> stack = {header()->root.root};
+  while (!stack.empty()) {
+    uint32_t offset = stack.back();
+    stack.pop_back();
+    const Head* head = At<Head>(base, offset);
+    if (head->kind == Kind::kSpace) {
+      const Space* space = reinterpret_cast<const Space*>(head);
+      stack.push_back(space->root);
+      memory_.Retire(offset, Space::Bytes(space->prefix_size));
+      continue;
+    }
+    if (head->kind == Kind::kNode) {
+      const Node* node = reinterpret_cast<const Node*>(head);
+      for (size_t i = 0; i < node->size; i++) {
+        if (i == 0 || node->child[i] != node->child[i - 1]) stack.push_back(node->child[i]);
+      }
+      memory_.Retire(offset, Node::Bytes(node->size));
+      continue;
+    }
+    const Leaf* leaf = reinterpret_cast<const Leaf*>(head);
+    for (size_t i = leaf->begin; i < leaf->end; i++) {
+      uint64_t value = leaf->slots[i].value;
+      if ((value & kGap) == 0 && (value & kRecord) != 0) RetireRecord(OffsetOf(value));
+    }
+    memory_.Retire(offset, Leaf::Bytes(leaf->size));
+  }
+  memory_.Retire(offset_, MapHeader::Bytes(header()->root.prefix_size));
+}
+
+template <typename Memory>
 AlexStats AlexMap<Memory>::Stats() const {
   using namespace alex;
   char* base = memory_.base();

@@ -9,6 +9,7 @@
 #include "pg/guard.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
+#include "pg/storage_table.h"
 
 extern "C" {
 #include "utils/memutils.h"
@@ -20,6 +21,7 @@ namespace omendb {
 struct IndexReader {
   Relation index;
   StorageId storage;
+  StorageEntry* entry;  // in the shared table
   MemoryContextCallback callback;
 
   struct Item {
@@ -48,17 +50,17 @@ class Merge {
 
   Status Seek(Slice key, TidNumber tid) {
     for (int i = 0; i < count_; i++) segments_[i].Seek(key, tid);
-    OMENDB_RETURN_IF_ERROR(leaves_->Seek(key, tid));
+    if (leaves_ != nullptr) OMENDB_RETURN_IF_ERROR(leaves_->Seek(key, tid));
     return Pick(false);
   }
   Status SeekBefore(Slice key, TidNumber tid) {
     for (int i = 0; i < count_; i++) segments_[i].SeekBefore(key, tid);
-    OMENDB_RETURN_IF_ERROR(leaves_->SeekBefore(key, tid));
+    if (leaves_ != nullptr) OMENDB_RETURN_IF_ERROR(leaves_->SeekBefore(key, tid));
     return Pick(true);
   }
   Status SeekToLast() {
     for (int i = 0; i < count_; i++) segments_[i].SeekToLast();
-    OMENDB_RETURN_IF_ERROR(leaves_->SeekToLast());
+    if (leaves_ != nullptr) OMENDB_RETURN_IF_ERROR(leaves_->SeekToLast());
     return Pick(true);
   }
   bool Valid() const { return picked_ >= 0; }
@@ -69,7 +71,9 @@ class Merge {
   }
 
  private:
-  bool IsValid(int i) const { return i < count_ ? segments_[i].Valid() : leaves_->Valid(); }
+  bool IsValid(int i) const {
+    return i < count_ ? segments_[i].Valid() : leaves_ != nullptr && leaves_->Valid();
+  }
   const IndexEntry& At(int i) const { return i < count_ ? segments_[i].entry() : leaves_->entry(); }
   Status Step(int i, bool backward) {
     if (i == count_) return backward ? leaves_->Prev() : leaves_->Next();
@@ -176,6 +180,7 @@ IndexReader* OpenIndexReader(Relation index, StorageId storage, MemoryContext ow
   });
   reader->index = index;
   reader->storage = storage;
+  reader->entry = SharedEntryOf(storage);
   reader->callback.func = Delete;
   reader->callback.arg = reader;
   MemoryContextRegisterResetCallback(owner, &reader->callback);
@@ -194,7 +199,10 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
                    bool* complete) {
   ReadView view;
   ReadPin(&view);
-  LeafSource* leaves = OpenLeafSource(view, reader->storage);
+  // A key that is watched is all that is read.
+  bool in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
+  LeafSource* leaves =
+      in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
     if (!reader->watched.empty()) {

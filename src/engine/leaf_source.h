@@ -1,21 +1,21 @@
-// The leaves of the store as this session reads them, one index at a time. What was read last of an
-// index is kept, so that looks at neighbouring entries cost one read.
+// The leaves of the store as this session reads them. A leaf is found by the leaf directory and read
+// by one Get; where the directory does not know it, the store is searched. What was read is kept for
+// a while, and is good for as long as the directory says that the leaf has not changed.
 #pragma once
 
 #include "base/index_entry.h"
 #include "base/status.h"
-#include "block/index_leaf.h"
 #include "pg/read_view.h"
 
 namespace omendb {
 
-class LeafSource;
+struct StorageEntry;
 
-// The session's source for an index, at the view's generation or newer. Good until the next call
-// that may raise or open a reader: for one batch. ERRORs as the store's reader does.
-LeafSource* OpenLeafSource(const ReadView& view, StorageId storage);
+// False: no leaf of the index has the key, at the view's generation or at any later one that could
+// matter to it. REQUIRES: the view is pinned. Does not throw.
+bool LeavesMayHave(StorageEntry* entry, Slice key);
 
-// Moves over the entries of all leaves of the index; REQUIRES: called inside Guarded.
+// Moves over the entries of all leaves of an index. REQUIRES: called inside Guarded.
 class LeafSource {
  public:
   virtual ~LeafSource() = default;
@@ -27,5 +27,9 @@ class LeafSource {
   virtual bool Valid() const = 0;
   virtual const IndexEntry& entry() const = 0;
 };
+
+// The session's source for an index, at the view's generation or newer. Good until the next call
+// that may raise or open a reader: for one batch. ERRORs as the store's reader does.
+LeafSource* OpenLeafSource(const ReadView& view, StorageId storage, StorageEntry* entry);
 
 }  // namespace omendb

@@ -1,5 +1,6 @@
 #include "pg/shared_state.h"
 
+#include "pg/leaf_memory.h"
 #include "pg/restored_backup.h"
 #include "pg/storage_directory.h"
 #include "pg/unlogged_reset.h"
@@ -74,6 +75,7 @@ void RequestSharedMemory() {
   RequestAddinShmemSpace(StateSize());
   RequestAddinShmemSpace(add_size(mul_size(SegmentSize(), kSegmentCount), 4096));
   RequestAddinShmemSpace(StorageDirectorySize());
+  RequestAddinShmemSpace(LeafMemorySize());
   for (const TrancheName& tranche : kTrancheNames) {
     RequestNamedLWLockTranche(tranche.name, tranche.locks);
   }
@@ -110,6 +112,7 @@ void StartSharedMemory() {
   }
   g_shared = state;
   StorageDirectoryStart();
+  LeafMemoryStart();
   LWLockRelease(AddinShmemInitLock);
 }
 

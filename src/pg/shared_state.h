@@ -109,6 +109,7 @@ struct SharedState {
   std::atomic<bool> compacting;
   StoreJob job;
 
+  std::atomic<bool> leaf_maps_wanted;  // some storage's leaf_map_state is kWanted
   std::atomic<uint64_t> reclaim_requested, reclaim_done;  // see RequestReclaim
   std::atomic<bool> reclaim_sweep;
 

@@ -25,6 +25,15 @@ struct StorageIdentity {
   char persistence;   // pg_class.relpersistence
 };
 
+// What the leaf directory has of an index.
+enum class LeafMapState : uint8_t {
+  kPartial,  // what flushes met
+  kWanted,   // a reader missed a leaf: the store worker is to read them all
+  kLoading,
+  kComplete,
+  kRefused,  // the memory does not suffice
+};
+
 inline constexpr size_t kIndexPrefixRoom = 32;
 inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
 // Instead of a segment's sequence: only the end of recovery tells that no more rows can come.
@@ -49,6 +58,9 @@ struct StorageEntry {
   // Of an index: what the keys of the last flushed segment had in common. A hint; not persisted.
   uint8 index_prefix_size;
   char index_prefix[kIndexPrefixRoom];
+  // Of an index: its map in the leaf directory, 0 = none. Written by the store worker alone.
+  std::atomic<uint32> leaf_map;
+  std::atomic<LeafMapState> leaf_map_state;
 };
 
 size_t StorageDirectorySize();

@@ -220,6 +220,13 @@ StorageId StorageForWrite(Relation relation) {
   return Remember(relation)->id;
 }
 
+StorageEntry* SharedEntryOf(StorageId storage) {
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  StorageEntry* entry = FindStorage(storage);
+  LWLockRelease(StorageTableLock());
+  return entry;
+}
+
 void StorageForgetNode(const RelFileNode* node, BackendId backend) {
   // A standby gets the record; in recovery nobody creates relations but redo.
   if (RecoveryInProgress()) return;

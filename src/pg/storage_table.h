@@ -46,6 +46,9 @@ void StorageGiveSparePlace(StorageId storage, BlockNo block, uint32_t next_slot)
 
 // Blocks given out so far: relation_size / BLCKSZ.
 BlockNo StorageBlockCount(StorageId storage);
+// The storage's entry in the shared table, or nullptr: good for as long as the caller's lock on the
+// relation keeps it from being dropped. For its atomic fields only.
+struct StorageEntry* SharedEntryOf(StorageId storage);
 // For planner estimates: bytes in the store as of the last flush, 0 if unknown.
 uint64_t StorageBytes(StorageId storage);
 

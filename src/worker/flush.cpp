@@ -4,6 +4,7 @@
 
 #include "block/fold.h"
 #include "pg/failure_point.h"
+#include "pg/leaf_memory.h"
 #include "pg/shared_state.h"
 #include "pg/write_buffer.h"
 #include "worker/index_flush.h"
@@ -114,7 +115,7 @@ Status SegmentFlush::Collect() {
 }
 
 void SegmentFlush::VisitIndex(void* context, StorageId storage, const SegmentIndex& index) {
-  static_cast<SegmentFlush*>(context)->indexes_.push_back(Index{storage, index, {}});
+  static_cast<SegmentFlush*>(context)->indexes_.push_back(Index{storage, index, nullptr, {}});
 }
 
 Status SegmentFlush::CollectIndexes() {
@@ -122,29 +123,28 @@ Status SegmentFlush::CollectIndexes() {
   segment_->VisitIndexes(VisitIndex, this);
   std::sort(indexes_.begin(), indexes_.end(),
             [](const Index& a, const Index& b) { return a.storage < b.storage; });
-  for (const Index& index : indexes_) {
-    const StorageEntry* entry = FindStorage(index.storage);
-    if (entry == nullptr) {
+  for (Index& index : indexes_) {
+    index.entry = FindStorage(index.storage);
+    if (index.entry == nullptr) {
       return Status::Internal("the write buffer holds entries of an unknown index",
                               "storage " + std::to_string(index.storage));
     }
-    if (entry->state != StorageEntry::kDropped) touched_.push_back(index.storage);
+    if (index.entry->state != StorageEntry::kDropped) touched_.push_back(index.storage);
   }
   std::erase_if(indexes_, [](const Index& index) {
-    return FindStorage(index.storage)->state == StorageEntry::kDropped;
+    return index.entry->state == StorageEntry::kDropped;
   });
   return Status::Ok();
 }
 
-Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush,
-                                  LeafDirectory* directory) {
-  // Beyond so many leaves the directory starts anew: about 100 MB.
-  constexpr size_t kMostLeaves = 1 << 20;
-  if (directory->size() > kMostLeaves) directory->Clear();
-  IndexFlush writer(store, flush, store->generation() + 1, directory);
+// An entry is removed from the storage table by this process alone, so it may be used without the
+// table's lock.
+Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush) {
+  IndexFlush writer(store, flush, store->generation() + 1);
   for (Index& index : indexes_) {
     index.prefix = CommonPrefix(index.entries);
-    OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, index.entries));
+    LeafMap leaves(SharedLeafDirectory(), index.entry);
+    OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, index.entries, &leaves));
   }
   leaves_ = writer.leaves();
   return Status::Ok();
@@ -168,20 +168,19 @@ Status SegmentFlush::WriteBlocks(PrimaryStore::Flush* flush, const TransactionOr
   return Status::Ok();
 }
 
-Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle,
-                           LeafDirectory* directory) {
-  Status status = WriteAll(store, oracle, directory);
-  if (!status.ok()) directory->Clear();
+Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle) {
+  Status status = WriteAll(store, oracle);
+  if (status.ok()) return status;
+  // What is known of their leaves is what would have been.
+  for (const Index& index : indexes_) LeafMap(SharedLeafDirectory(), index.entry).Forget();
   return status;
 }
 
-Status SegmentFlush::WriteAll(PrimaryStore* store, const TransactionOracle& oracle,
-                              LeafDirectory* directory) {
+Status SegmentFlush::WriteAll(PrimaryStore* store, const TransactionOracle& oracle) {
   std::unique_ptr<PrimaryStore::Flush> flush;
   OMENDB_RETURN_IF_ERROR(store->NewFlush(&flush));
   OMENDB_RETURN_IF_ERROR(WriteBlocks(flush.get(), oracle));
-  for (StorageId storage : dropped_) directory->Forget(storage);
-  OMENDB_RETURN_IF_ERROR(WriteIndexes(store, flush.get(), directory));
+  OMENDB_RETURN_IF_ERROR(WriteIndexes(store, flush.get()));
   for (const ChangedStorage& storage : storages_) {
     flush->PutMeta(StorageMetaKey(storage.meta.identity.id), EncodeStorageMeta(storage.meta));
   }
@@ -212,7 +211,10 @@ void SegmentFlush::Publish() {
     entry->index_prefix_size = static_cast<uint8>(index.prefix.size());
   }
   for (StorageId storage : dropped_) {
-    if (StorageEntry* entry = FindStorage(storage)) RemoveStorageEntry(entry);
+    StorageEntry* entry = FindStorage(storage);
+    if (entry == nullptr) continue;
+    LeafMap(SharedLeafDirectory(), entry).Forget();
+    RemoveStorageEntry(entry);
   }
 }
 

@@ -5,8 +5,8 @@
 
 #include "buffer/segment.h"
 #include "buffer/segment_index.h"
+#include "pg/storage_directory.h"
 #include "store/primary_store.h"
-#include "worker/leaf_directory.h"
 #include "worker/storage_meta.h"
 
 namespace omendb {
@@ -24,8 +24,7 @@ class SegmentFlush {
   // WAL up to here must be on disk before Write.
   Lsn wal_needed() const { return wal_needed_; }
   bool empty() const { return blocks_.empty() && indexes_.empty() && storages_.empty(); }
-  // After an error the directory is empty.
-  Status Write(PrimaryStore* store, const TransactionOracle& oracle, LeafDirectory* directory);
+  Status Write(PrimaryStore* store, const TransactionOracle& oracle);
   // REQUIRES: StorageTableLock, exclusive; Write was ok.
   void Publish();
 
@@ -53,12 +52,13 @@ class SegmentFlush {
   struct Index {
     StorageId storage;
     SegmentIndex entries;
+    StorageEntry* entry;
     std::string prefix;  // of all its keys
   };
   static void VisitIndex(void* context, StorageId storage, const SegmentIndex& index);
   Status CollectIndexes();
-  Status WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush, LeafDirectory* directory);
-  Status WriteAll(PrimaryStore* store, const TransactionOracle& oracle, LeafDirectory* directory);
+  Status WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flush);
+  Status WriteAll(PrimaryStore* store, const TransactionOracle& oracle);
   static void Visit(void* context, StorageId storage, BlockNo block,
                     const Segment::BlockEntry* entry);
   Status WriteBlocks(PrimaryStore::Flush* flush, const TransactionOracle& oracle);

@@ -15,7 +15,8 @@ constexpr size_t kChangesAtOnce = 32 * 1024;
 
 }  // namespace
 
-Status IndexFlush::Write(StorageId storage, const SegmentIndex& index) {
+Status IndexFlush::Write(StorageId storage, const SegmentIndex& index, LeafMap* leaves) {
+  leaves_ = leaves;
   SegmentIndex::Iterator entries;
   entries.Attach(index);
   entries.SeekToFirst();
@@ -31,10 +32,7 @@ Status IndexFlush::Write(StorageId storage, const SegmentIndex& index) {
 
 Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists) {
   *exists = true;
-  if (const LeafPlace* known = directory_->Find(storage, position)) {
-    *place = *known;
-    return Status::Ok();
-  }
+  if (leaves_->Find(position, place)) return Status::Ok();
   if (iterated_ != storage) {
     OMENDB_RETURN_IF_ERROR(store_->NewLeafIterator(storage, &iterator_));
     iterated_ = storage;
@@ -47,11 +45,13 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   value_.assign(iterator_->value());
   OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
   place->low = iterator_->low();
-  place->count = view_.base_count() + view_.delta_count();
-  place->deltas = static_cast<uint32_t>(view_.deltas());
+  place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
+  place->info.deltas = static_cast<uint8_t>(view_.deltas());
   iterator_->Next();
   OMENDB_RETURN_IF_ERROR(iterator_->status());
   if (iterator_->Valid()) place->high = iterator_->low();
+  Slice high = place->high;
+  leaves_->Learn(place->low, iterator_->Valid() ? &high : nullptr, &view_);
   return Status::Ok();
 }
 
@@ -59,6 +59,7 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
 Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries,
                                bool* more) {
   changes_.Start();
+  hashes_.clear();
   *more = false;
   for (; entries->Valid(); entries->Next()) {
     const IndexEntry& entry = entries->entry();
@@ -69,6 +70,7 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* e
     }
     if (changes_.count() == 0) first_change_ = Position(entry.key, entry.tid);
     changes_.Add(entry);
+    if (!entry.removed) hashes_.push_back(HashKey(entry.key));
   }
   delta_.clear();
   return changes_.Finish(generation_, &delta_);
@@ -76,18 +78,17 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* e
 
 Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
                              SegmentIndex::Iterator* entries) {
-  leaves_++;
+  written_++;
   bool more;
   OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
   const uint64_t changed = changes_.count();
-  const bool rewrite = !exists || more || place.deltas >= kMostDeltas ||
-                       place.count + changed > kMaxLeafCount ||
-                       changed * kRewriteFraction > place.count;
+  const LeafInfo& info = place.info;
+  const bool rewrite = !exists || more || info.deltas >= kMostDeltas ||
+                       info.count + changed > kMaxLeafCount ||
+                       changed * kRewriteFraction > info.count;
   if (rewrite) return Rewrite(storage, place, exists, entries, more);
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
-  place.count += changed;
-  place.deltas++;
-  directory_->Add(storage, place);
+  leaves_->NoteMerged(place, generation_, changed, hashes_);
   return Status::Ok();
 }
 
@@ -96,13 +97,11 @@ Status IndexFlush::Rewrite(StorageId storage, const LeafPlace& place, bool exist
   // What is known of a leaf may be older than its last fold: read it.
   if (exists) {
     OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
-    directory_->Remove(storage, place.low);
   } else {
     value_.clear();
     OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(1, &value_));
   }
   std::string low = place.low;
-  // Number of the base that the next changes are newer than.
   for (;;) {
     view_.Clear();
     OMENDB_RETURN_IF_ERROR(view_.AddValue(value_, true));
@@ -122,15 +121,16 @@ Status IndexFlush::Rewrite(StorageId storage, const LeafPlace& place, bool exist
                                      append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
     // An empty leaf goes, but for the first: the one before it covers its range then.
     if (!more && live.empty() && !low.empty()) {
-      if (exists && low == place.low) return flush_->DeleteLeaf(storage, low);
-      return Status::Ok();
+      if (!exists || low != place.low) return Status::Ok();
+      leaves_->NoteDeleted(low);
+      return flush_->DeleteLeaf(storage, low);
     }
     const size_t finished = more ? leaves.size() - 1 : leaves.size();
     for (size_t i = 0; i < finished; i++) {
       const NewLeaf& leaf = leaves[i];
       OMENDB_RETURN_IF_ERROR(flush_->PutLeaf(storage, leaf.low, leaf.value));
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(leaf.value, false, &view_));
-      directory_->Add(storage, LeafPlace{leaf.low, leaf.high, view_.base_count(), 0});
+      leaves_->NoteWritten(leaf.low, generation_, &view_);
     }
     if (!more) return Status::Ok();
     // The last one takes the next changes, too.

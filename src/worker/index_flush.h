@@ -2,6 +2,7 @@
 // ones by writing the leaf anew and splitting it where it has grown too large.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,21 +12,19 @@
 #include "buffer/segment_index.h"
 #include "store/leaf_iterator.h"
 #include "store/primary_store.h"
-#include "worker/leaf_directory.h"
+#include "worker/leaf_map.h"
 
 namespace omendb {
 
 // Store worker, main thread; for one index after the other, by ascending storage.
 class IndexFlush {
  public:
-  // generation: that of the flush, which orders what is written to a leaf. After an error, or if the
-  // flush is not committed, the directory must be cleared.
-  IndexFlush(PrimaryStore* store, PrimaryStore::Flush* flush, uint64_t generation,
-             LeafDirectory* directory)
-      : store_(store), flush_(flush), generation_(generation), directory_(directory) {}
+  // generation: that of the flush, which orders what is written to a leaf.
+  IndexFlush(PrimaryStore* store, PrimaryStore::Flush* flush, uint64_t generation)
+      : store_(store), flush_(flush), generation_(generation) {}
 
-  Status Write(StorageId storage, const SegmentIndex& index);
-  uint64_t leaves() const { return leaves_; }
+  Status Write(StorageId storage, const SegmentIndex& index, LeafMap* leaves);
+  uint64_t leaves() const { return written_; }
 
  private:
   Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
@@ -37,13 +36,14 @@ class IndexFlush {
   PrimaryStore* store_;
   PrimaryStore::Flush* flush_;
   uint64_t generation_;
-  LeafDirectory* directory_;
+  LeafMap* leaves_ = nullptr;  // of the index that is written
   StorageId iterated_ = 0;
   std::unique_ptr<LeafIterator> iterator_;
   LeafView view_;
   DeltaBuilder changes_;
+  std::vector<uint64_t> hashes_;  // of the keys that the changes add
   std::string first_change_, delta_, value_;
-  uint64_t leaves_ = 0;
+  uint64_t written_ = 0;
 };
 
 }  // namespace omendb

@@ -7,6 +7,7 @@
 
 #include "pg/base_backup.h"
 #include "pg/failure_point.h"
+#include "pg/leaf_memory.h"
 #include "pg/read_view.h"
 #include "pg/restored_backup.h"
 #include "pg/shared_state.h"
@@ -16,6 +17,8 @@
 #include "pg/write_buffer.h"
 #include "store/signal_mask.h"
 #include "worker/flush.h"
+#include "worker/leaf_loader.h"
+#include "worker/leaf_map.h"
 #include "worker/session_wakeup.h"
 #include "worker/storage_sweep.h"
 #include "worker/store_job_runner.h"
@@ -76,6 +79,7 @@ class StoreWorker {
   void UnlinkFiles();
   void PublishDebt();
   void WorkOnJob();
+  bool LoadLeaves();
   void UpdateSizes(const std::vector<StorageId>& storages);
   void ReportWriteFailure(const Status& status);
   void DrainLog();
@@ -84,7 +88,7 @@ class StoreWorker {
   void Pause(long ms, Wait wait);
 
   StoreContext context_;
-  LeafDirectory leaf_directory_;
+  LeafLoader leaf_loader_;
   std::unique_ptr<PrimaryStore> store_;
   StoreJobRunner job_{&context_.oracle};
   std::string reported_;                       // last failure in the log: each is reported once
@@ -145,9 +149,18 @@ bool StoreWorker::DropUnloggedRows() {
   return !g_shared->drop_unlogged || (Flush(nullptr, 0) && ForgetUnloggedReset());
 }
 
+// What a worker before this one left there may be of a flush that it did not finish.
+void ForgetLeafMaps() {
+  for (uint32 i = 0; i < StorageEntryLimit(); i++) {
+    StorageEntry* entry = StorageEntryAt(i);
+    if (entry->leaf_map != 0) LeafMap(SharedLeafDirectory(), entry).Forget();
+  }
+}
+
 bool StoreWorker::Open() {
   std::vector<StorageMeta> storages;
   StorageId next_id = 1;
+  ForgetLeafMaps();
   Status status = Caught([&] { return OpenStore(&context_, &store_, &storages, &next_id); });
   if (status.ok() && !LoadStorages(storages, next_id)) {
     status = Status::Make(StatusCode::kLimitExceeded,
@@ -213,7 +226,7 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
     context_.NoteLive(flush.touched());
     status = Caught([&] {
       SignalBlock block;
-      return flush.Write(store_.get(), context_.oracle, &leaf_directory_);
+      return flush.Write(store_.get(), context_.oracle);
     });
   }
   if (status.ok()) {
@@ -240,6 +253,17 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
                                    static_cast<unsigned long long>(flush.bytes()),
                                    LSN_FORMAT_ARGS(store_->durable_lsn()))));
   return true;
+}
+
+// True if there is more to do.
+bool StoreWorker::LoadLeaves() {
+  bool more = false;
+  Status status = Caught([&] {
+    SignalBlock block;
+    return leaf_loader_.Step(store_.get(), &more);
+  });
+  if (!status.ok()) Report(WARNING, status, "could not read leaves of an index");
+  return more;
 }
 
 // The oldest live segment, if it may go to the store.
@@ -429,11 +453,12 @@ void StoreWorker::Run() {
     if (may_write) AdvanceDurableLsn();
     PublishDebt();
     context_.oracle.ExchangeWithGuard();
+    bool loading = LoadLeaves();
     WorkOnJob();
     Reclaim();
     EverySecond();
     DrainLog();
-    Pause(flushed ? 0 : job_.PauseMs(kIdleMs), Wait::kWorkerIdle);
+    Pause(flushed || loading ? 0 : job_.PauseMs(kIdleMs), Wait::kWorkerIdle);
   }
   // The drop of an unlogged storage is in no WAL: without this the next start would find its rows.
   if (store_ != nullptr) FlushStoragesIfDropped();

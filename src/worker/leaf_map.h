@@ -1,0 +1,50 @@
+// One index in the leaf directory, as the store worker keeps it up. If the directory has no room the
+// index is left out of it: everything works without.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "block/index_leaf.h"
+#include "pg/storage_directory.h"
+#include "store/leaf_directory.h"
+#include "store/leaf_iterator.h"
+
+namespace omendb {
+
+// A leaf as a flush needs it.
+struct LeafPlace {
+  std::string low, high;  // positions; an empty high is the end of the index
+  LeafInfo info;
+};
+
+// Store worker, main thread. Trivial handle.
+class LeafMap {
+ public:
+  LeafMap(const LeafDirectory& directory, StorageEntry* entry)
+      : directory_(directory), entry_(entry) {}
+
+  bool Find(Slice position, LeafPlace* place) const;
+  // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it is
+  // the last).
+  void Learn(Slice low, const Slice* next_low, LeafView* view);
+  bool Knows(Slice low) const;  // it was learnt or written
+  // A leaf was written anew by the flush of this generation. (Moves the view.)
+  void NoteWritten(Slice low, uint64_t generation, LeafView* view);
+  // Changes were added to it as an operand.
+  void NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t changes,
+                  const std::vector<uint64_t>& added);
+  void NoteDeleted(Slice low);
+  void Forget();  // all of it
+
+ private:
+  bool EnsureMap();
+  void Put(Slice low, const LeafInfo& info);
+  void Refuse();
+  void FillFilter(LeafView* view, LeafInfo* info) const;
+
+  LeafDirectory directory_;
+  StorageEntry* entry_;
+};
+
+}  // namespace omendb
