@@ -80,6 +80,9 @@ TSAN_CXXFLAGS = -std=c++20 -g -O1 $(WARNINGS) -Isrc -fsanitize=thread
 ASAN_CXXFLAGS = -std=c++20 -g -O1 -fno-omit-frame-pointer $(WARNINGS) -Isrc \
     -fsanitize=address,undefined -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS
 
+# What alex_bench compares with.
+LIBS_alex_bench = $(shell pkg-config --libs absl_btree)
+
 # $(call unit_rules,folder,flags)
 define unit_rules
 $(1)/%.o: %.cpp Makefile
@@ -89,7 +92,7 @@ $(1)/pure.a: $(PURE_SOURCES:%.cpp=$(1)/%.o)
 	@rm -f $$@
 	ar rcs $$@ $$^
 $(BENCHMARKS:%=$(1)/%): $(1)/%: $(1)/bench/%.o $(1)/pure.a
-	$(CXX) $(2) -o $$@ $$^ -lbenchmark -lrocksdb -lpthread
+	$(CXX) $(2) -o $$@ $$^ -lbenchmark -lrocksdb $$(LIBS_$$(@F)) -lpthread
 $(UNIT_TESTS:%=$(1)/%): $(1)/%: $(1)/test/unit/%.o $(1)/pure.a
 	$(CXX) $(2) -o $$@ $$^ -lgtest_main -lgmock -lgtest -lrocksdb -lpthread
 -include $(PURE_SOURCES:%.cpp=$(1)/%.d) $(UNIT_TESTS:%=$(1)/test/unit/%.d) \
@@ -112,8 +115,11 @@ TSAN_TESTS = alex_concurrency_test
 unit-tsan: $(TSAN_TESTS:%=$(BUILD)/unit-tsan/%)
 	tools/run_unit.sh $^
 
-bench-unit: $(BENCHMARKS:%=$(BUILD)/unit/%)
-	@set -e; for program in $^; do $$program; done
+bench-build: $(BENCHMARKS:%=$(BUILD)/unit/%)
+bench-unit:
+	tools/setup.sh --bench
+	$(MAKE) bench-build
+	@set -e; for program in $(BENCHMARKS:%=$(BUILD)/unit/%); do $$program; done
 
 check-includes:
 	perl tools/check_includes.pl --self-test
@@ -156,4 +162,4 @@ help:
 	@echo 'make bench        the benchmarks of bench/README.md; bench-unit: those without a server'
 
 .PHONY: all unit unit-build unit-asan unit-asan-build unit-tsan check-includes setup test demo demo-stop \
-    bench bench-unit cassert test-postgres sqlsmith help
+    bench bench-build bench-unit cassert test-postgres sqlsmith help
