@@ -79,6 +79,9 @@ UNIT_CXXFLAGS = -std=c++20 -g -O2 $(WARNINGS) -Isrc
 ASAN_CXXFLAGS = -std=c++20 -g -O1 -fno-omit-frame-pointer $(WARNINGS) -Isrc \
     -fsanitize=address,undefined -fno-sanitize-recover=all -D_GLIBCXX_ASSERTIONS
 
+# What alex_bench compares with.
+LIBS_alex_bench = $(shell pkg-config --libs absl_btree)
+
 # $(call unit_rules,folder,flags)
 define unit_rules
 $(1)/%.o: %.cpp Makefile
@@ -88,7 +91,7 @@ $(1)/pure.a: $(PURE_SOURCES:%.cpp=$(1)/%.o)
 	@rm -f $$@
 	ar rcs $$@ $$^
 $(BENCHMARKS:%=$(1)/%): $(1)/%: $(1)/bench/%.o $(1)/pure.a
-	$(CXX) $(2) -o $$@ $$^ -lbenchmark -lrocksdb -lpthread
+	$(CXX) $(2) -o $$@ $$^ -lbenchmark -lrocksdb $$(LIBS_$$(@F)) -lpthread
 $(UNIT_TESTS:%=$(1)/%): $(1)/%: $(1)/test/unit/%.o $(1)/pure.a
 	$(CXX) $(2) -o $$@ $$^ -lgtest_main -lgmock -lgtest -lrocksdb -lpthread
 -include $(PURE_SOURCES:%.cpp=$(1)/%.d) $(UNIT_TESTS:%=$(1)/test/unit/%.d) \
@@ -106,8 +109,11 @@ unit: unit-build
 unit-asan: unit-asan-build
 	tools/run_unit.sh $(UNIT_TESTS:%=$(BUILD)/unit-asan/%)
 
-bench-unit: $(BENCHMARKS:%=$(BUILD)/unit/%)
-	@set -e; for program in $^; do $$program; done
+bench-build: $(BENCHMARKS:%=$(BUILD)/unit/%)
+bench-unit:
+	tools/setup.sh --bench
+	$(MAKE) bench-build
+	@set -e; for program in $(BENCHMARKS:%=$(BUILD)/unit/%); do $$program; done
 
 check-includes:
 	perl tools/check_includes.pl --self-test
@@ -148,5 +154,5 @@ help:
 	@echo 'make cassert      builds a server with assertions, prints its PG_CONFIG'
 	@echo 'make bench        the benchmarks of bench/README.md; bench-unit: those without a server'
 
-.PHONY: all unit unit-build unit-asan unit-asan-build check-includes setup test demo demo-stop \
-    bench bench-unit cassert test-postgres sqlsmith help
+.PHONY: all unit unit-build unit-asan unit-asan-build unit-tsan check-includes setup test demo demo-stop \
+    bench bench-build bench-unit cassert test-postgres sqlsmith help

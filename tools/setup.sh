@@ -1,13 +1,14 @@
 #!/bin/bash
 # Installs the Debian packages that building and testing need. Touches nothing, and needs no
 # network, when all are there. With --lists it also sees to it that apt's package lists exist: they
-# are the demo's data.
+# are the demo's data. With --bench what only benchmarks compare with comes too.
 set -eu
 . "$(dirname "$0")/common.sh"
 
 packages="g++ make perl postgresql-15 postgresql-server-dev-15 libicu-dev librocksdb-dev
   libgtest-dev libgmock-dev libbenchmark-dev postgresql-15-pgtap
   libtap-parser-sourcehandler-pgtap-perl libipc-run-perl"
+[ "${1:-}" != --bench ] || packages="$packages libabsl-dev pkg-config"
 
 missing=
 for package in $packages; do

@@ -37,7 +37,8 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
                                                           size_t place, size_t count) {
   using namespace alex;
   const AlexOptions& options = header()->options;
-  Builder builder(memory_, options, false);
+  bool append = place + 1 == count && leaf->high == UINT64_MAX;
+  Builder builder(memory_, options, false, append);
   Head* parent = At<Head>(memory_.base(), path.parent);
   uint32_t replacement = 0;
   bool equal = leaf->slots[0].number == leaf->slots[count - 1].number;
@@ -47,12 +48,12 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
     replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high,
                                     SlotsFor(count, options));
   } else {
-    if (place + 1 == count && leaf->high == UINT64_MAX && parent->kind == Kind::kNode && !equal) {
+    if (append && parent->kind == Kind::kNode && !equal) {
       Growth growth = Append(path, leaf, count);
       if (growth != Growth::kNotThatWay) return growth;
     }
     if (parent->kind == Kind::kNode && !equal) {
-      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), count);
+      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), count, append);
       if (growth != Growth::kNotThatWay) return growth;
     }
     replacement = builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
@@ -72,10 +73,10 @@ struct AlexMap<Memory>::Halves {
 
 template <typename Memory>
 bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary,
-                                  size_t count, Halves* to) {
+                                  size_t count, bool append, Halves* to) {
   using namespace alex;
   const AlexOptions& options = header()->options;
-  Builder builder(memory_, options, false);
+  Builder builder(memory_, options, false, append);
   const Slot* entries = leaf->slots;
   uint64_t middle = shape.LowOf(boundary.child);
   size_t right = count - boundary.left;
@@ -92,7 +93,7 @@ bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary 
 // Two leaves instead of one, where the parent, or a larger one, has a boundary.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
-                                                        size_t count) {
+                                                        size_t count, bool append) {
   using namespace alex;
   const AlexOptions& options = header()->options;
   size_t index = parent->IndexOf(leaf->low);
@@ -142,7 +143,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
                            parent->high);
   }
   Halves halves;
-  if ((widen && wide == 0) || !BuildHalves(leaf, shape, boundary, count, &halves)) {
+  if ((widen && wide == 0) || !BuildHalves(leaf, shape, boundary, count, append, &halves)) {
     if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;

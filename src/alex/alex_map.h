@@ -82,12 +82,12 @@ class AlexMap {
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
-  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count);
+  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append);
   Growth Append(const Path& path, Leaf* leaf, size_t count);
   void Retrain(Leaf* leaf);
   struct Halves;
   bool BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary, size_t count,
-                   Halves* to);
+                   bool append, Halves* to);
   void Shrink(const Path& path, Leaf* leaf);
 
   Memory memory_;

@@ -14,8 +14,9 @@ class Builder {
  public:
   // bulk: `entries` may make any number of levels; else they are a full leaf with one more, and
   // what is built stays within BoundForSplit.
-  Builder(Memory memory, const AlexOptions& options, bool bulk)
-      : memory_(memory), options_(options), bulk_(bulk) {}
+  // appending: entries come at the high end, where leaves have their free slots then.
+  Builder(Memory memory, const AlexOptions& options, bool bulk, bool appending = false)
+      : memory_(memory), options_(options), bulk_(bulk), appending_(appending) {}
 
   // The most that Build may take without bulk, when the keys that share a number have a common
   // prefix of at most `key_size`.
@@ -70,6 +71,7 @@ class Builder {
     } else {
       fit = Fit::Of(entries, count);
       leaf->plain = fit.error > kMaxError;
+      if (appending_ && high == UINT64_MAX) scale = 1;
     }
     Model model = ModelFrom(fit, entries[0].number, range, scale);
     leaf->base = model.base;
@@ -79,7 +81,7 @@ class Builder {
     size_t next = 0;
     double error = 0;
     for (size_t i = 0; i < count; i++) {
-      int64_t wish = leaf->plain ? static_cast<int64_t>(i * size / count)
+      int64_t wish = leaf->plain ? static_cast<int64_t>(static_cast<double>(i) * scale)
                                  : Predict(model.base, model.slope, model.intercept, model.shift,
                                            entries[i].number);
       int64_t last = static_cast<int64_t>(size - (count - i));
@@ -287,6 +289,7 @@ class Builder {
   Memory memory_;
   const AlexOptions& options_;
   bool bulk_;
+  bool appending_;
 };
 
 }  // namespace omendb::alex
