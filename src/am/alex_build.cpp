@@ -24,7 +24,7 @@ namespace {
 
 // One entry as the sort sees it, so that the order of the bytes is that of (key, tid):
 //   key, tid (6 bytes, big-endian), flags (uint8, kSorted*), payload, size of the key (uint16)
-constexpr uint8_t kSortedAlive = 0x01;    // else it is there for old snapshots only
+constexpr uint8_t kSortedAlive = 0x01;     // else it is there for old snapshots only
 constexpr uint8_t kSortedDistinct = 0x02;  // it has a null that equals nothing
 
 struct Build {
@@ -37,13 +37,14 @@ struct Build {
   double tuples;
 };
 
-Slice SliceOf(const StringInfoData& text) { return Slice(text.data, static_cast<size_t>(text.len)); }
+Slice SliceOf(const StringInfoData& text) {
+  return Slice(text.data, static_cast<size_t>(text.len));
+}
 
 void AddTuple(Relation, ItemPointer tid, Datum* values, bool* isnull, bool alive, void* argument) {
   auto* build = static_cast<Build*>(argument);
   MemoryContext caller = MemoryContextSwitchTo(build->scratch);
-  bool has_null =
-      EncodeIndexTuple(build->codec, values, isnull, &build->key, &build->payload);
+  bool has_null = EncodeIndexTuple(build->codec, values, isnull, &build->key, &build->payload);
   CheckEntrySize(build->index, SliceOf(build->key), SliceOf(build->payload));
   StringInfo bytes = &build->bytes;
   bytes->len = VARHDRSZ;
@@ -51,10 +52,9 @@ void AddTuple(Relation, ItemPointer tid, Datum* values, bool* isnull, bool alive
   char tid_bytes[kTidSize];
   StoreTid(tid_bytes, TidToNumber(*tid));
   appendBinaryStringInfo(bytes, tid_bytes, kTidSize);
-  appendStringInfoCharMacro(bytes, static_cast<char>((alive ? kSortedAlive : 0) |
-                                                     (has_null && build->nulls_distinct
-                                                          ? kSortedDistinct
-                                                          : 0)));
+  appendStringInfoCharMacro(
+      bytes, static_cast<char>((alive ? kSortedAlive : 0) |
+                               (has_null && build->nulls_distinct ? kSortedDistinct : 0)));
   appendBinaryStringInfo(bytes, build->payload.data, build->payload.len);
   auto key_size = static_cast<uint16>(build->key.len);
   appendBinaryStringInfo(bytes, reinterpret_cast<char*>(&key_size), sizeof(key_size));
@@ -87,12 +87,12 @@ SortedEntry ParseSorted(Slice bytes) {
   bool isnull[INDEX_MAX_KEYS];
   DecodeIndexEntry(build.codec, entry.key, entry.payload, values, isnull);
   char* key = BuildIndexValueDescription(build.index, values, isnull);
-  ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
-                  errmsg("could not create unique index \"%s\"",
-                         RelationGetRelationName(build.index)),
-                  key != nullptr ? errdetail("Key %s is duplicated.", key)
-                                 : errdetail("Duplicate keys exist."),
-                  errtableconstraint(build.table, RelationGetRelationName(build.index))));
+  ereport(ERROR,
+          (errcode(ERRCODE_UNIQUE_VIOLATION),
+           errmsg("could not create unique index \"%s\"", RelationGetRelationName(build.index)),
+           key != nullptr ? errdetail("Key %s is duplicated.", key)
+                          : errdetail("Duplicate keys exist."),
+           errtableconstraint(build.table, RelationGetRelationName(build.index))));
   pg_unreachable();
 }
 
@@ -152,8 +152,8 @@ void WriteMetaPage(Relation index, ForkNumber fork) {
 
 IndexBuildResult* alex_build(Relation table, Relation index, IndexInfo* info) {
   if (RelationGetNumberOfBlocks(index) != 0) {
-    ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("index \"%s\" already contains data",
-                                                            RelationGetRelationName(index))));
+    ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+                    errmsg("index \"%s\" already contains data", RelationGetRelationName(index))));
   }
   UseBtreeOpclasses(index);
   Build build{};
@@ -164,8 +164,7 @@ IndexBuildResult* alex_build(Relation table, Relation index, IndexInfo* info) {
   initStringInfo(&build.key);
   initStringInfo(&build.payload);
   initStringInfo(&build.bytes);
-  build.scratch =
-      AllocSetContextCreate(CurrentMemoryContext, "alex build", ALLOCSET_SMALL_SIZES);
+  build.scratch = AllocSetContextCreate(CurrentMemoryContext, "alex build", ALLOCSET_SMALL_SIZES);
   (void)GetCurrentTransactionId();
   WriteMetaPage(index, MAIN_FORKNUM);
   // A relfilenode that was used before may have left one.

@@ -38,7 +38,9 @@ struct Check {
   StringInfoData key, payload;
 };
 
-Slice SliceOf(const StringInfoData& text) { return Slice(text.data, static_cast<size_t>(text.len)); }
+Slice SliceOf(const StringInfoData& text) {
+  return Slice(text.data, static_cast<size_t>(text.len));
+}
 
 [[noreturn]] void RaiseCorrupted(const Check& check, const char* what, TidNumber tid) {
   ItemPointerData pointer = NumberToTid(tid);
@@ -54,8 +56,8 @@ Slice SliceOf(const StringInfoData& text) { return Slice(text.data, static_cast<
 // The row that an entry leads to, if the snapshot sees one, must have the entry's key.
 void CheckEntry(const IndexEntry& entry, void* argument) {
   auto* check = static_cast<Check*>(argument);
-  if (check->entries++ > 0 && CompareEntries(SliceOf(check->last_key), check->last_tid, entry.key,
-                                             entry.tid) >= 0) {
+  if (check->entries++ > 0 &&
+      CompareEntries(SliceOf(check->last_key), check->last_tid, entry.key, entry.tid) >= 0) {
     RaiseCorrupted(*check, "its entries are out of order", entry.tid);
   }
   resetStringInfo(&check->last_key);
@@ -130,8 +132,7 @@ int64 CheckIndex(Relation table, Relation index) {
   check.info->ii_Concurrent = true;
   check.info->ii_Unique = false;
   check.info->ii_ExclusionOps = nullptr;
-  TableScanDesc scan =
-      table_beginscan_strat(table, check.snapshot, 0, nullptr, true, false);
+  TableScanDesc scan = table_beginscan_strat(table, check.snapshot, 0, nullptr, true, false);
   table_index_build_scan(table, index, check.info, false, false, CheckRow, &check, scan);
   UnregisterSnapshot(check.snapshot);
   return check.entries;
@@ -146,7 +147,8 @@ Datum omendb_check_index(PG_FUNCTION_ARGS) {
   Oid oid = PG_GETARG_OID(0);
   Oid table_oid = IndexGetRelation(oid, true);
   if (!OidIsValid(table_oid)) {
-    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not an index", get_rel_name(oid))));
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("\"%s\" is not an index", get_rel_name(oid))));
   }
   // Rows do not move from TID to TID meanwhile that the snapshot sees; writers may go on.
   Relation table = table_open(table_oid, AccessShareLock);

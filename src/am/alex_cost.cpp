@@ -30,8 +30,7 @@ void alex_costestimate(PlannerInfo* root, IndexPath* path, double loop_count, Co
                        double* pages) {
   // The planner took the one page of the main fork for all of it.
   Relation index = index_open(path->indexinfo->indexoid, NoLock);
-  path->indexinfo->pages =
-      static_cast<BlockNumber>(AlexPages(index, path->indexinfo->tuples));
+  path->indexinfo->pages = static_cast<BlockNumber>(AlexPages(index, path->indexinfo->tuples));
   index_close(index, NoLock);
   btcostestimate(root, path, loop_count, startup_cost, total_cost, selectivity, correlation, pages);
 }

@@ -55,11 +55,10 @@ StorageId AlexStorage(Relation index) {
   EnsureStoreOpen();
   StorageId storage = StorageOf(index);
   if (storage == 0 && index->rd_rel->relpersistence != RELPERSISTENCE_UNLOGGED) {
-    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-                    errmsg("index \"%s\" has no entries in the store",
-                           RelationGetRelationName(index)),
-                    errdetail("Its file was copied or moved without them."),
-                    errhint("REINDEX it.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INDEX_CORRUPTED),
+             errmsg("index \"%s\" has no entries in the store", RelationGetRelationName(index)),
+             errdetail("Its file was copied or moved without them."), errhint("REINDEX it.")));
   }
   return storage;
 }

@@ -48,14 +48,15 @@ InsertState* StateOf(Relation index, IndexInfo* info) {
   if (index->rd_index->indisunique) {
     state->reader = OpenIndexReader(index, state->storage, info->ii_Context);
   }
-  state->scratch =
-      AllocSetContextCreate(info->ii_Context, "alex insert", ALLOCSET_SMALL_SIZES);
+  state->scratch = AllocSetContextCreate(info->ii_Context, "alex insert", ALLOCSET_SMALL_SIZES);
   MemoryContextSwitchTo(caller);
   info->ii_AmCache = state;
   return state;
 }
 
-Slice SliceOf(const StringInfoData& text) { return Slice(text.data, static_cast<size_t>(text.len)); }
+Slice SliceOf(const StringInfoData& text) {
+  return Slice(text.data, static_cast<size_t>(text.len));
+}
 
 // Another stripe for each key: the lock is held for a look into memory and the insert.
 LWLock* KeyLock(StorageId storage, Slice key) {
@@ -80,8 +81,7 @@ bool StillThere(IndexReader* reader, const IndexSpan& key_span, TidNumber tid) {
   span.after_position = tid > 0;
   span.tid = tid - 1;
   bool complete;
-  return ReadIndexBatch(reader, span, false, 1, &complete) == 1 &&
-         BatchEntry(reader, 0).tid == tid;
+  return ReadIndexBatch(reader, span, false, 1, &complete) == 1 && BatchEntry(reader, 0).tid == tid;
 }
 
 // As nbtree's _bt_check_unique. span: all entries of the key.
@@ -145,8 +145,8 @@ void WaitFor(const KeyLook& look, Relation index, ItemPointer own) {
 // Waits until the key can be inserted, or raises. False: there may be a conflict (PARTIAL).
 bool CheckUnique(InsertState* state, Relation index, Relation table, Datum* values, bool* isnull,
                  ItemPointer own, IndexUniqueCheck check, KeyFingerprint* seen) {
-  // A buffer ends with a zero byte that does not count. With it, a key stands behind all its entries
-  // and before every other key.
+  // A buffer ends with a zero byte that does not count. With it, a key stands behind all its
+  // entries and before every other key.
   Slice key = SliceOf(state->key);
   IndexSpan span{key, Slice(key.data(), key.size() + 1), false, false, key, 0};
   for (;;) {
@@ -183,11 +183,9 @@ bool alex_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, R
   (void)GetCurrentTransactionId();
   InsertState* state = StateOf(index, info);
   MemoryContext caller = MemoryContextSwitchTo(state->scratch);
-  bool has_null =
-      EncodeIndexTuple(state->codec, values, isnull, &state->key, &state->payload);
+  bool has_null = EncodeIndexTuple(state->codec, values, isnull, &state->key, &state->payload);
   CheckEntrySize(index, SliceOf(state->key), SliceOf(state->payload));
-  bool checked =
-      check != UNIQUE_CHECK_NO && (!has_null || index->rd_index->indnullsnotdistinct);
+  bool checked = check != UNIQUE_CHECK_NO && (!has_null || index->rd_index->indnullsnotdistinct);
   IndexEntry entry{SliceOf(state->key), TidToNumber(*tid), SliceOf(state->payload), false};
   size_t bound = IndexEntryBound(entry);
   if (bound > state->body_size) {

@@ -21,7 +21,7 @@ constexpr int kLargestBatch = 512;
 struct Place {
   IndexRangeMark range;
   bool in_range;
-  bool at_entry;      // else before the first entry of the range
+  bool at_entry;       // else before the first entry of the range
   StringInfoData key;  // of the entry
   TidNumber tid;
 };
@@ -31,7 +31,7 @@ struct AlexScan {
   IndexQuals* quals;
   IndexReader* reader;  // nullptr: the index is empty for good
   bool started;
-  bool in_range;    // `range` is what the batch is from
+  bool in_range;  // `range` is what the batch is from
   IndexRange range;
   bool backward;    // direction of the batch
   bool complete;    // the range has no more behind the batch
@@ -127,8 +127,8 @@ void Prepare(IndexScanDesc scan) {
   state->started = true;
   MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(state));
   if (state->quals == nullptr) {
-    state->quals = PrepareIndexQuals(state->codec, scan->indexRelation, scan->keyData,
-                                     scan->numberOfKeys);
+    state->quals =
+        PrepareIndexQuals(state->codec, scan->indexRelation, scan->keyData, scan->numberOfKeys);
   } else {
     RescanIndexQuals(state->quals, scan->indexRelation, scan->keyData, scan->numberOfKeys);
   }

@@ -1,7 +1,7 @@
 #include "buffer/segment_index.h"
 
-#include "buffer/segment_layout.h"
 #include "base/pure.h"
+#include "buffer/segment_layout.h"
 
 namespace omendb {
 
@@ -37,9 +37,9 @@ void Segment::ApplyIndexEntry(StorageId storage_id, const IndexEntry& entry, Sli
       map = made;
     }
   }
-  AlexPut put = SegmentMap(memory, map).Put(entry.key, entry.tid,
-                                            entry.removed ? kEntryRemoved : uint8_t{0},
-                                            entry.payload);
+  AlexPut put =
+      SegmentMap(memory, map)
+          .Put(entry.key, entry.tid, entry.removed ? kEntryRemoved : uint8_t{0}, entry.payload);
   assert(put != AlexPut::kNoRoom);
   (void)put;
   header_->index_entries.fetch_add(1, std::memory_order_relaxed);

@@ -149,8 +149,7 @@ void Append(IndexReader* reader, const IndexEntry& entry) {
 
 Status Start(Merge* merge, const IndexSpan& span, bool backward) {
   if (span.after_position) {
-    return backward ? merge->SeekBefore(span.key, span.tid)
-                    : merge->Seek(span.key, span.tid + 1);
+    return backward ? merge->SeekBefore(span.key, span.tid) : merge->Seek(span.key, span.tid + 1);
   }
   if (!backward) return merge->Seek(span.low, 0);
   return span.high_unbounded ? merge->SeekToLast() : merge->SeekBefore(span.high, 0);
@@ -201,8 +200,7 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   ReadPin(&view);
   // A key that is watched is all that is read.
   bool in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
-  LeafSource* leaves =
-      in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
+  LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
     if (!reader->watched.empty()) {

@@ -19,8 +19,8 @@ void CloseIndexReader(IndexReader* reader);
 
 // Where a batch starts and where it ends at the latest.
 struct IndexSpan {
-  Slice low;            // keys from here on; empty: all
-  Slice high;           // keys before this; only if !high_unbounded
+  Slice low;   // keys from here on; empty: all
+  Slice high;  // keys before this; only if !high_unbounded
   bool high_unbounded;
   bool after_position;  // continue behind (or, backward, before) this entry instead of at an end
   Slice key;

@@ -57,7 +57,8 @@ void FinishIndexWriter(IndexWriter* writer) {
     auto at = static_cast<size_t>(item.at);
     auto key_size = static_cast<size_t>(item.key_size);
     entries[i] = {bytes.substr(at, key_size), item.tid,
-                  bytes.substr(at + key_size, static_cast<size_t>(item.payload_size)), item.removed};
+                  bytes.substr(at + key_size, static_cast<size_t>(item.payload_size)),
+                  item.removed};
   }
   WriteTicket ticket = WriteGateEnter(writer->bound);
   LogAndApplyIndexEntries(&ticket, writer->index, writer->storage, entries, writer->count,

@@ -35,7 +35,8 @@ void FinishIndexWriter(IndexWriter* writer);
 // Copies all entries of a storage into another one.
 void CopyIndexEntries(Relation from_relation, StorageId from, Relation to_relation, StorageId to);
 
-// Calls visit(entry, argument) for every entry of an index. The entry's bytes are good for the call.
+// Calls visit(entry, argument) for every entry of an index. The entry's bytes are good for the
+// call.
 void VisitIndexEntries(Relation index, StorageId storage,
                        void (*visit)(const IndexEntry& entry, void* argument), void* argument);
 

@@ -39,7 +39,9 @@ using LeafPointer = std::shared_ptr<CachedLeaf>;
 std::list<LeafPointer>* g_cache = nullptr;
 size_t g_cache_bytes = 0;
 
-size_t BytesOf(const CachedLeaf& leaf) { return sizeof(leaf) + leaf.low.size() + leaf.bytes.size(); }
+size_t BytesOf(const CachedLeaf& leaf) {
+  return sizeof(leaf) + leaf.low.size() + leaf.bytes.size();
+}
 
 LeafPointer FindCached(StorageId storage, Slice low, uint64_t changed) {
   if (g_cache == nullptr) return nullptr;
@@ -145,8 +147,8 @@ class StoredLeaves : public LeafSource {
     return Adopt(at_->low(), std::string(at_->value()));
   }
 
-  // The leaf that covers a position, by the directory. leaf_ is nullptr if it does not know or if it
-  // is of another time than the store as this session sees it: the leaf's own bounds tell.
+  // The leaf that covers a position, by the directory. leaf_ is nullptr if it does not know or if
+  // it is of another time than the store as this session sees it: the leaf's own bounds tell.
   Status LoadByName(Slice position) {
     leaf_ = nullptr;
     std::string low;

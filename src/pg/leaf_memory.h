@@ -1,4 +1,5 @@
-// The shared memory of the leaf directory (store/leaf_directory.h), and the way of sessions into it.
+// The shared memory of the leaf directory (store/leaf_directory.h), and the way of sessions into
+// it.
 #pragma once
 
 #include "pg/server.h"

@@ -1,8 +1,8 @@
 // Keys of a map: 0 for the first leaf, whose low position is empty; 1 and the low position for all
 // others. So they are prefix-free, as AlexMap wants them.
 //
-// A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses one
-// line of 64 bytes and five bits in it.
+// A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses
+// one line of 64 bytes and five bits in it.
 #include "store/leaf_directory.h"
 
 #include <atomic>
@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kLine = 64;
 constexpr uint32_t kKeysPerLine = 64;  // a byte for each key
 constexpr int kProbes = 5;
-constexpr AlexOptions kOptions = {.leaf_cap = 16 << 10, .node_cap = 256 << 10, .plain_cap = 4 << 10};
+constexpr AlexOptions kOptions = {
+    .leaf_cap = 16 << 10, .node_cap = 256 << 10, .plain_cap = 4 << 10};
 
 std::string MapKey(Slice low) {
   if (low.empty()) return std::string(1, '\0');
@@ -98,8 +99,8 @@ bool LeafDirectory::Find(uint32_t map, Slice position, std::string* low, std::st
 }
 
 bool LeafDirectory::Put(uint32_t map, Slice low, const LeafInfo& info) const {
-  return Map(arena_, map).Put(MapKey(low), 0, 0,
-                              Slice(reinterpret_cast<const char*>(&info), sizeof(info))) !=
+  return Map(arena_, map)
+             .Put(MapKey(low), 0, 0, Slice(reinterpret_cast<const char*>(&info), sizeof(info))) !=
          AlexPut::kNoRoom;
 }
 

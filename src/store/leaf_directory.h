@@ -1,6 +1,6 @@
-// Where the leaves of indexes begin, in memory that all processes share: the upper part of a learned
-// index. ALEX model nodes lead from a position to the leaf that covers it, and a filter of the leaf's
-// keys says of most keys that are not in it that they are not.
+// Where the leaves of indexes begin, in memory that all processes share: the upper part of a
+// learned index. ALEX model nodes lead from a position to the leaf that covers it, and a filter of
+// the leaf's keys says of most keys that are not in it that they are not.
 //
 // It is filled and kept up by the store worker, from the leaves that it meets, and lost with the
 // server. Only a help: what is not known is looked for in the store, and whoever gets a leaf from
@@ -10,7 +10,8 @@
 // arena.
 //
 // Invariants
-//   1. Between an entry with kNextKnown and the next entry of the map lies no other leaf's beginning.
+//   1. Between an entry with kNextKnown and the next entry of the map lies no other leaf's
+//   beginning.
 //   2. A filter has every key of its leaf, as the store has it at the generation that is published
 //      or that will be published next; so a key that is neither in the live segments of a read view
 //      nor in the filter is not in the index.
@@ -20,19 +21,19 @@
 
 #include "alex/alex_arena.h"
 #include "alex/alex_map.h"
-#include "base/types.h"
 #include "base/pure.h"
+#include "base/types.h"
 
 namespace omendb {
 
 // What is known of a leaf. A map's payload, in memory only.
 struct LeafInfo {
-  uint64_t changed = 0;        // generation of the flush that changed it last
-  uint32_t count = 0;          // entries, at most
-  uint32_t filter = 0;         // offset, 0 = none
-  uint16_t filter_lines = 0;   // of 64 bytes
-  uint8_t deltas = 0;          // operands that no fold is known to have taken in
-  uint8_t flags = 0;           // kNextKnown
+  uint64_t changed = 0;       // generation of the flush that changed it last
+  uint32_t count = 0;         // entries, at most
+  uint32_t filter = 0;        // offset, 0 = none
+  uint16_t filter_lines = 0;  // of 64 bytes
+  uint8_t deltas = 0;         // operands that no fold is known to have taken in
+  uint8_t flags = 0;          // kNextKnown
   uint32_t unused = 0;
 };
 inline constexpr uint8_t kNextKnown = 0x01;

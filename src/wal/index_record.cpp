@@ -76,9 +76,8 @@ bool IndexEntryReader::Next(IndexEntry* entry) {
   entry->tid = LoadTid(rest_.data() + rest);
   entry->removed = (flags & kEntryRemoved) != 0;
   rest_.remove_prefix(rest + kTidSize);
-  if ((flags & kEntryHasPayload) != 0 &&
-      (!TakeVarint(&rest_, &payload) || payload == 0 || payload > kMaxEntryPart ||
-       payload > rest_.size())) {
+  if ((flags & kEntryHasPayload) != 0 && (!TakeVarint(&rest_, &payload) || payload == 0 ||
+                                          payload > kMaxEntryPart || payload > rest_.size())) {
     return false;
   }
   entry->payload = rest_.substr(0, payload);

@@ -131,9 +131,8 @@ Status SegmentFlush::CollectIndexes() {
     }
     if (index.entry->state != StorageEntry::kDropped) touched_.push_back(index.storage);
   }
-  std::erase_if(indexes_, [](const Index& index) {
-    return index.entry->state == StorageEntry::kDropped;
-  });
+  std::erase_if(indexes_,
+                [](const Index& index) { return index.entry->state == StorageEntry::kDropped; });
   return Status::Ok();
 }
 

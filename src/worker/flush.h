@@ -68,8 +68,8 @@ class SegmentFlush {
   Lsn wal_needed_ = 0;
   StorageId next_id_ = 0;
   uint64_t bytes_ = 0;
-  std::vector<Block> blocks_;    // by storage, block
-  std::vector<Index> indexes_;   // by storage, dropped ones left out
+  std::vector<Block> blocks_;   // by storage, block
+  std::vector<Index> indexes_;  // by storage, dropped ones left out
   uint64_t leaves_ = 0;
   std::vector<Layout> layouts_;  // of the storages in blocks_, ascending
   std::vector<ChangedStorage> storages_;

@@ -12,6 +12,8 @@ constexpr uint64_t kRewriteFraction = 3;
 // So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
 // is loaded.
 constexpr size_t kChangesAtOnce = 32 * 1024;
+// A leaf of so many entries is merged with its neighbour.
+constexpr size_t kFewEntries = 64;
 
 }  // namespace
 
@@ -23,8 +25,8 @@ Status IndexFlush::Write(StorageId storage, const SegmentIndex& index, LeafMap* 
   while (entries.Valid()) {
     LeafPlace place;
     bool exists;
-    OMENDB_RETURN_IF_ERROR(FindLeaf(
-        storage, Position(entries.entry().key, entries.entry().tid), &place, &exists));
+    OMENDB_RETURN_IF_ERROR(
+        FindLeaf(storage, Position(entries.entry().key, entries.entry().tid), &place, &exists));
     OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, &entries));
   }
   return Status::Ok();
@@ -92,47 +94,91 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
   return Status::Ok();
 }
 
-Status IndexFlush::Rewrite(StorageId storage, const LeafPlace& place, bool exists,
+// Deletes what the leaf took in, up to where the next one begins: leaves are written in order.
+Status IndexFlush::DeleteAbsorbed(StorageId storage, const Slice* before) {
+  size_t done = 0;
+  for (; done < absorbed_.size(); done++) {
+    const std::string& low = absorbed_[done];
+    if (before != nullptr && low > *before) break;
+    if (before != nullptr && low == *before) continue;
+    leaves_->NoteDeleted(low);
+    OMENDB_RETURN_IF_ERROR(flush_->DeleteLeaf(storage, low));
+  }
+  absorbed_.erase(absorbed_.begin(), absorbed_.begin() + static_cast<ptrdiff_t>(done));
+  return Status::Ok();
+}
+
+// A leaf with few entries left takes in the one behind it, if they fit together. *live: its
+// entries; value_ has those of both, and the place both ranges, if *absorbed.
+Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPlace* place,
+                          bool* absorbed) {
+  *absorbed = false;
+  if (live->size() > kFewEntries || place->high.empty()) return Status::Ok();
+  LeafPlace next;
+  bool exists;
+  OMENDB_RETURN_IF_ERROR(FindLeaf(storage, place->high, &next, &exists));
+  if (!exists || next.low != place->high ||
+      (!live->empty() && live->size() + next.info.count > kLeafTarget)) {
+    return Status::Ok();
+  }
+  OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, next.low, &value_));
+  OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
+  EntryList behind;
+  OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &behind));
+  for (size_t i = 0; i < behind.size(); i++) live->Add(behind[i]);
+  value_.clear();
+  OMENDB_RETURN_IF_ERROR(
+      EncodeLeaf(*live, 0, live->size(), low, next.high, generation_ - 1, &value_));
+  absorbed_.push_back(std::move(next.low));
+  place->high = std::move(next.high);
+  *absorbed = true;
+  return Status::Ok();
+}
+
+Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
                            SegmentIndex::Iterator* entries, bool more) {
   // What is known of a leaf may be older than its last fold: read it.
+  value_.clear();
   if (exists) {
     OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
   } else {
-    value_.clear();
     OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(1, &value_));
   }
   std::string low = place.low;
+  absorbed_.clear();
   for (;;) {
-    view_.Clear();
-    OMENDB_RETURN_IF_ERROR(view_.AddValue(value_, true));
-    OMENDB_RETURN_IF_ERROR(view_.Finish());
+    OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
     view_.Last();
-    const bool append = !view_.Valid() ||
-                        Position(view_.entry().key, view_.entry().tid) < first_change_;
+    const bool append =
+        !view_.Valid() || ComparePosition(view_.entry().key, view_.entry().tid, first_change_) < 0;
     view_.Clear();
     OMENDB_RETURN_IF_ERROR(view_.AddValue(value_, false));
-    OMENDB_RETURN_IF_ERROR(view_.AddValue(delta_, false));
+    if (changes_.count() > 0) OMENDB_RETURN_IF_ERROR(view_.AddValue(delta_, false));
     OMENDB_RETURN_IF_ERROR(view_.Finish());
     EntryList live;
     OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &live));
+    if (!more) {
+      bool absorbed;
+      OMENDB_RETURN_IF_ERROR(Absorb(storage, low, &live, &place, &absorbed));
+      if (absorbed) {
+        OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
+        continue;
+      }
+    }
     std::vector<NewLeaf> leaves;
     // Until the last changes the number stays below theirs.
     OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, more ? generation_ - 1 : generation_,
                                      append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
-    // An empty leaf goes, but for the first: the one before it covers its range then.
-    if (!more && live.empty() && !low.empty()) {
-      if (!exists || low != place.low) return Status::Ok();
-      leaves_->NoteDeleted(low);
-      return flush_->DeleteLeaf(storage, low);
-    }
     const size_t finished = more ? leaves.size() - 1 : leaves.size();
     for (size_t i = 0; i < finished; i++) {
       const NewLeaf& leaf = leaves[i];
+      Slice begin(leaf.low);
+      OMENDB_RETURN_IF_ERROR(DeleteAbsorbed(storage, &begin));
       OMENDB_RETURN_IF_ERROR(flush_->PutLeaf(storage, leaf.low, leaf.value));
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(leaf.value, false, &view_));
       leaves_->NoteWritten(leaf.low, generation_, &view_);
     }
-    if (!more) return Status::Ok();
+    if (!more) return DeleteAbsorbed(storage, nullptr);
     // The last one takes the next changes, too.
     value_ = std::move(leaves.back().value);
     low = std::move(leaves.back().low);

@@ -28,10 +28,13 @@ class IndexFlush {
 
  private:
   Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
-  Status WriteLeaf(StorageId storage, LeafPlace place, bool exists, SegmentIndex::Iterator* entries);
+  Status WriteLeaf(StorageId storage, LeafPlace place, bool exists,
+                   SegmentIndex::Iterator* entries);
   Status TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries, bool* more);
-  Status Rewrite(StorageId storage, const LeafPlace& place, bool exists,
-                 SegmentIndex::Iterator* entries, bool more);
+  Status Rewrite(StorageId storage, LeafPlace place, bool exists, SegmentIndex::Iterator* entries,
+                 bool more);
+  Status Absorb(StorageId storage, Slice low, EntryList* live, LeafPlace* place, bool* absorbed);
+  Status DeleteAbsorbed(StorageId storage, const Slice* before);
 
   PrimaryStore* store_;
   PrimaryStore::Flush* flush_;
@@ -43,6 +46,7 @@ class IndexFlush {
   DeltaBuilder changes_;
   std::vector<uint64_t> hashes_;  // of the keys that the changes add
   std::string first_change_, delta_, value_;
+  std::vector<std::string> absorbed_;  // low positions of leaves that go
   uint64_t written_ = 0;
 };
 

@@ -66,8 +66,9 @@ Status LeafLoader::Load(PrimaryStore* store, bool* finished) {
 Status LeafLoader::Step(PrimaryStore* store, bool* more) {
   *more = false;
   // A flush may have dropped the storage, or forgotten its map.
-  if (entry_ != nullptr && (entry_->state != StorageEntry::kLive || entry_->identity.id != storage_ ||
-                            entry_->leaf_map_state != LeafMapState::kLoading)) {
+  if (entry_ != nullptr &&
+      (entry_->state != StorageEntry::kLive || entry_->identity.id != storage_ ||
+       entry_->leaf_map_state != LeafMapState::kLoading)) {
     entry_ = nullptr;
   }
   if (entry_ == nullptr && !PickIndex()) return Status::Ok();

@@ -1,5 +1,5 @@
-// One index in the leaf directory, as the store worker keeps it up. If the directory has no room the
-// index is left out of it: everything works without.
+// One index in the leaf directory, as the store worker keeps it up. If the directory has no room
+// the index is left out of it: everything works without.
 #pragma once
 
 #include <string>
@@ -25,8 +25,8 @@ class LeafMap {
       : directory_(directory), entry_(entry) {}
 
   bool Find(Slice position, LeafPlace* place) const;
-  // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it is
-  // the last).
+  // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it
+  // is the last).
   void Learn(Slice low, const Slice* next_low, LeafView* view);
   bool Knows(Slice low) const;  // it was learnt or written
   // A leaf was written anew by the flush of this generation. (Moves the view.)

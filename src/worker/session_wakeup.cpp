@@ -20,7 +20,8 @@ uint64_t g_held = 0;        // unlinked since the last round
 uint64_t g_generation = 0;  // of the last unlink
 TimestampTz g_since = 0;    // of the first unlink since the last round
 
-// The interrupt alone reaches sessions between transactions; the others look only for invalidations.
+// The interrupt alone reaches sessions between transactions; the others look only for
+// invalidations.
 void SendInvalidation() {
   SharedInvalidationMessage message;
   memset(&message, 0, sizeof(message));

@@ -319,8 +319,8 @@ void StoreWorker::WaitForReaders(uint64_t epoch) {
   int slots = SessionSlotCount();
   for (int i = 0; i < slots; i++) {
     for (;;) {
-  // Once more: a checkpoint may have found no free segment.
-  WakeGuard();
+      // Once more: a checkpoint may have found no free segment.
+      WakeGuard();
       uint64_t pin = g_shared->sessions[i].pin.load();
       if (pin == kNoPin || pin >= epoch) break;
       Pause(1, Wait::kPins);
