@@ -24,7 +24,9 @@ class Builder {
     size_t entries = Limit(MaxSlots(options), options) + 1;
     size_t leaves = (entries * 100 / options.fill_percent) * sizeof(Slot) +
                     (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5);
-    return leaves + Node::Bytes(3) * 2 + Node::Bytes(kSplitFanout) + Space::Bytes(key_size);
+    // Spaces for an end, for a guess, and for the TIDs of one key, each behind a node of its own.
+    size_t spaces = 3 * (Space::Bytes(key_size) + Node::Bytes(3) + 2 * Leaf::Bytes(kFirstSlots));
+    return leaves + Node::Bytes(3) * 2 + Node::Bytes(kSplitFanout) + spaces;
   }
 
   // Offset of a subtree for numbers [low, high] of `space`; 0 = no room, then everything is as it
@@ -118,7 +120,7 @@ class Builder {
 
   // Gives back what was built and never reached. Records stay.
   void Discard(uint32_t offset) {
-    if (offset == 0) return;
+    if (offset == 0) return;  // a child that was not built
     Head* head = At<Head>(memory_.base(), offset);
     if (head->kind == Kind::kLeaf) {
       memory_.Retire(offset, Leaf::Bytes(At<Leaf>(memory_.base(), offset)->size));
@@ -171,21 +173,21 @@ class Builder {
     if (offset == 0) return 0;
     Node* node = At<Node>(memory_.base(), offset);
     size_t middle = node->IndexOf(number);
-    for (size_t i = 0; i < node->size; i++) {
-      bool here = i == middle, below = i < middle && low<number, above = i> middle && high > number;
-      if (here) {
-        node->child[i] = BuildSpace(space, entries, count, number);
-      } else if (below || above) {
-        node->child[i] = BuildLeaf(space, nullptr, 0, below ? low : number + 1,
-                                   below ? number - 1 : high, kFirstSlots);
-      } else {
-        continue;
-      }
-      if (node->child[i] == 0) {
-        Discard(offset);
-        return 0;
-      }
-      node->children++;
+    bool room = true;
+    for (size_t i = 0; i < node->size && room; i++) {
+      bool below = i < middle;
+      if (i == middle || (below ? low >= number : high <= number)) continue;
+      node->child[i] = BuildLeaf(space, nullptr, 0, below ? low : number + 1,
+                                 below ? number - 1 : high, kFirstSlots);
+      room = node->child[i] != 0;
+      node->children += room;
+    }
+    // Last: it changes the entries, and only if it succeeds.
+    if (room) node->child[middle] = BuildSpace(space, entries, count, number);
+    node->children++;
+    if (node->child[middle] == 0) {
+      Discard(offset);
+      return 0;
     }
     // Numbers that cannot come here.
     if (node->child[0] == 0) node->child[0] = node->child[middle];
@@ -237,28 +239,42 @@ class Builder {
   }
 
   // A deeper space for entries that all have the number `number` of `outer`.
+  //
+  // Of a number between the ends all keys have the outer prefix and the number's bytes, also those
+  // to come: these are sure. What the entries have in common beyond that is only a guess that keeps
+  // the ways short: keys that do not have it get the numbers at the ends, and a space for one of
+  // these starts again at what is sure. So each eight bytes of a key cost a few levels at most,
+  // whatever order keys come in.
   uint32_t BuildSpace(uint32_t outer, Slot* entries, size_t count, uint64_t number) {
     char* base = memory_.base();
     const Space* from = At<Space>(base, outer);
     char first_buffer[AlexItem::kBufferSize], buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice prefix = KeyOf(base, from, number, entries[0].value, first_buffer, &tid);
-    bool ends = false;
-    size_t common = prefix.size();
-    for (size_t i = 1; i < count; i++) {
-      Slice key = KeyOf(base, from, number, entries[i].value, buffer, &tid);
-      size_t most = std::min(common, key.size());
-      common = static_cast<size_t>(
-          std::mismatch(prefix.begin(), prefix.begin() + most, key.begin()).first - prefix.begin());
-      ends = key.size() == common;
-      if (ends) break;
+    bool edge = from->prefix_size > from->sure && (number == 0 || number == UINT64_MAX);
+    size_t sure = edge ? from->sure : from->prefix_size + 8, common = sure;
+    bool by_tid = !edge && prefix.size() <= sure;
+    if (by_tid) {
+      sure = common = prefix.size();
+    } else if (!edge) {
+      common = prefix.size();
+      for (size_t i = 1; i < count && common > sure; i++) {
+        Slice key = KeyOf(base, from, number, entries[i].value, buffer, &tid);
+        size_t most = std::min(common, key.size());
+        common = static_cast<size_t>(
+            std::mismatch(prefix.begin(), prefix.begin() + most, key.begin()).first -
+            prefix.begin());
+      }
+      // One key many times: its last bytes tell it from others.
+      if (common == prefix.size()) common = std::max(sure, common - 8);
     }
     uint32_t offset = memory_.Allocate(Space::Bytes(common));
     if (offset == 0) return 0;
     Space* space = At<Space>(base, offset);
     std::memset(static_cast<void*>(space), 0, sizeof(Space));
     space->kind = Kind::kSpace;
-    space->by_tid = common == prefix.size() || ends;
+    space->by_tid = by_tid;
+    space->sure = static_cast<uint16_t>(sure);
     space->outer = outer;
     space->low = space->high = number;
     space->prefix_size = static_cast<uint32_t>(common);

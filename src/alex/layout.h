@@ -94,7 +94,7 @@ struct Space {
   uint32_t word;
   Kind kind;
   uint8_t by_tid;
-  uint16_t unused;
+  uint16_t sure;  // leading bytes of the prefix that all keys here have, now and later
   uint32_t root;
   uint32_t outer;      // the space that holds this one, 0 = none
   uint64_t low, high;  // numbers of the outer space that lead here

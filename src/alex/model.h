@@ -60,7 +60,8 @@ struct Ranges {
   size_t size;
 
   static Ranges Around(uint64_t number) {  // below, at, above
-    uint64_t base = number == 0 ? 0 : number - 1;
+    if (number == 0) return {0, 0, 2};  // nothing is below
+    uint64_t base = number - 1;
     return {base, 0, UINT64_MAX - base >= 2 ? size_t{3} : size_t{UINT64_MAX - base} + 1};
   }
   static Ranges Of(const Slot* entries, size_t count, size_t wanted) {

@@ -39,7 +39,10 @@ struct Probe {
         number |= uint64_t{static_cast<unsigned char>(key[prefix + i])} << (56 - 8 * i);
       }
     }
-    if (rest <= (space->by_tid ? 0 : 8) && key.size() <= AlexItem::kInlineKeySize) {
+    // At the ends of a guessed prefix there may be keys without it: a deeper space for them does
+    // not have the bytes that a slot leaves out.
+    bool edge = space->sure < prefix && (number == 0 || number == UINT64_MAX);
+    if (rest <= (space->by_tid ? 0 : 8) && key.size() <= AlexItem::kInlineKeySize && !edge) {
       inline_size = static_cast<int>(rest);
     }
   }

@@ -206,8 +206,15 @@ void SegmentFlush::Publish() {
   for (const Index& index : indexes_) {
     StorageEntry* entry = FindStorage(index.storage);
     if (entry == nullptr || index.prefix.empty()) continue;
-    memcpy(entry->index_prefix, index.prefix.data(), index.prefix.size());
-    entry->index_prefix_size = static_cast<uint8>(index.prefix.size());
+    // What all segments so far had in common: keys that do not fit cost more than a short prefix.
+    size_t common = index.prefix.size();
+    if (entry->index_prefix_size > 0) {
+      common = std::min<size_t>(common, entry->index_prefix_size);
+      while (common > 0 && memcmp(entry->index_prefix, index.prefix.data(), common) != 0) common--;
+    }
+    if (common == 0) continue;
+    memcpy(entry->index_prefix, index.prefix.data(), common);
+    entry->index_prefix_size = static_cast<uint8>(common);
   }
   for (StorageId storage : dropped_) {
     StorageEntry* entry = FindStorage(storage);

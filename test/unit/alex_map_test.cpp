@@ -1,8 +1,11 @@
 // What the learned index promises, one behaviour a test.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "alex/alex_arena.h"
 #include "alex_test_util.h"
@@ -134,7 +137,8 @@ TEST_F(AlexMapTest, ExtremeNumbersAreKeysLikeOthers) {
 
 TEST_F(AlexMapTest, PrefixedKeysAreInline) {
   TestMap map = Another({}, "p");
-  for (uint64_t i = 0; i < 1000; i++) {
+  // At the numbers 0 and 2^64 - 1 there may be keys without the prefix: these are never inline.
+  for (uint64_t i = 1; i <= 1000; i++) {
     ASSERT_EQ(map.Put("p" + BigEndian(i), i, 0, ""), AlexPut::kAdded);
   }
   EXPECT_EQ(map.Stats().inline_keys, 1000u);
@@ -145,7 +149,51 @@ TEST_F(AlexMapTest, PrefixedKeysAreInline) {
   it.SeekToFirst();
   EXPECT_EQ(it.item().key, "o" + BigEndian(1));
   it.Next();
-  EXPECT_EQ(it.item().key, "p" + BigEndian(0));
+  EXPECT_EQ(it.item().key, "p" + BigEndian(1));
+}
+
+// Keys before and behind the prefix, and few that have it; each many times, in both orders.
+TEST_F(AlexMapTest, KeysOutsideThePrefixAreAllFound) {
+  for (bool ascending : {true, false}) {
+    for (const AlexOptions& options : {kTinyOptions, kAlexBufferOptions}) {
+      TestMap map = Another(options, "mmmmm12345");
+      std::vector<std::string> keys;
+      for (int i = 0; i < 300; i++) {
+        for (const char* begin : {"a", "mmmmm12344", "mmmmm12345", "mmmmm12346", "zz"}) {
+          keys.push_back(begin + BigEndian(static_cast<uint64_t>(i) * 7) + "end");
+        }
+      }
+      std::sort(keys.begin(), keys.end());
+      if (!ascending) std::reverse(keys.begin(), keys.end());
+      constexpr uint64_t kEach = 40;
+      for (const std::string& key : keys) {
+        for (uint64_t tid = 0; tid < kEach; tid++) {
+          ASSERT_EQ(map.Put(key, tid, 0, ""), AlexPut::kAdded);
+        }
+      }
+      std::sort(keys.begin(), keys.end());
+      TestMap::Iterator it(map);
+      it.SeekToFirst();
+      for (const std::string& key : keys) {
+        for (uint64_t tid = 0; tid < kEach; tid++) {
+          ASSERT_TRUE(it.Valid());
+          ASSERT_EQ(it.item().key, key);
+          ASSERT_EQ(it.item().tid, tid);
+          it.Next();
+        }
+      }
+      EXPECT_FALSE(it.Valid());
+      it.SeekToLast();
+      for (size_t i = keys.size(); i-- > 0;) {
+        for (uint64_t tid = kEach; tid-- > 0;) {
+          ASSERT_TRUE(it.Valid());
+          ASSERT_EQ(it.item().key, keys[i]);
+          ASSERT_EQ(it.item().tid, tid);
+          it.Prev();
+        }
+      }
+    }
+  }
 }
 
 TEST_F(AlexMapTest, SeeksFindNeighbours) {
