@@ -114,6 +114,7 @@ void UseAlexOpclasses(Relation index) { SetOpclasses(index, AlexMethod()); }
 void InstallIndexHooks() {
   InstallIndexMask();
   InstallPlannerIndexes();
+  InstallIndexOnlyScans();
 }
 
 }  // namespace omendb

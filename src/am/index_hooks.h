@@ -40,8 +40,9 @@ PlannedStmt* ChooseConstraintMethods(PlannedStmt* planned, bool* read_only_tree)
 void PrepareColumnTypeChanges(Node* statement);
 void CheckAttachedKeys(Node* statement);
 
-// index_mask.cpp and planner_indexes.cpp, for InstallIndexHooks.
+// index_mask.cpp, planner_indexes.cpp and index_only.cpp, for InstallIndexHooks.
 void InstallIndexMask();
 void InstallPlannerIndexes();
+void InstallIndexOnlyScans();
 
 }  // namespace omendb
