@@ -115,6 +115,7 @@ void InstallIndexHooks() {
   InstallIndexMask();
   InstallPlannerIndexes();
   InstallIndexOnlyScans();
+  InstallIndexTablespaces();
 }
 
 }  // namespace omendb

@@ -40,9 +40,10 @@ PlannedStmt* ChooseConstraintMethods(PlannedStmt* planned, bool* read_only_tree)
 void PrepareColumnTypeChanges(Node* statement);
 void CheckAttachedKeys(Node* statement);
 
-// index_mask.cpp, planner_indexes.cpp and index_only.cpp, for InstallIndexHooks.
+// In the files of these names, for InstallIndexHooks.
 void InstallIndexMask();
 void InstallPlannerIndexes();
 void InstallIndexOnlyScans();
+void InstallIndexTablespaces();
 
 }  // namespace omendb
