@@ -133,7 +133,7 @@ int64 CheckIndex(Relation table, Relation index) {
   check.info->ii_Unique = false;
   check.info->ii_ExclusionOps = nullptr;
   TableScanDesc scan = table_beginscan_strat(table, check.snapshot, 0, nullptr, true, false);
-  table_index_build_scan(table, index, check.info, false, false, CheckRow, &check, scan);
+  table_index_build_scan(table, index, check.info, true, false, CheckRow, &check, scan);
   UnregisterSnapshot(check.snapshot);
   return check.entries;
 }
