@@ -127,6 +127,9 @@ int64 CheckIndex(Relation table, Relation index) {
   table_index_fetch_end(check.fetch);
   ExecDropSingleTupleTableSlot(check.slot);
   FreeExecutorState(check.estate);
+  // Made in the memory that is gone.
+  check.info->ii_ExpressionsState = NIL;
+  check.info->ii_PredicateState = nullptr;
 
   // As amcheck: under a snapshot of its own the scan gives the rows that it sees, and no others.
   check.info->ii_Concurrent = true;
