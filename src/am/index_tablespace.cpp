@@ -14,9 +14,9 @@ extern "C" {
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 }
 
 namespace omendb {
@@ -39,25 +39,35 @@ Oid NewFileOf(Oid relation) {
   return file;
 }
 
+// Whether it is an alex index; *file: the number of its file before this command.
+bool KnowsAlexIndex(Oid relation, Oid* file) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return false;
+  auto* form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+  bool is_index = form->relkind == RELKIND_INDEX;
+  Oid method = form->relam;
+  *file = form->relfilenode;
+  ReleaseSysCache(tuple);
+  return is_index && method == AlexMethod();
+}
+
 void FollowFile(Oid oid) {
+  Oid before;
+  if (!KnowsAlexIndex(oid, &before)) return;
+  Oid after = NewFileOf(oid);
+  if (!OidIsValid(after) || after == before) return;
   Relation index = index_open(oid, NoLock);
-  Oid file = NewFileOf(oid);
-  if (IsAlexIndex(index) && OidIsValid(file) && file != index->rd_node.relNode) {
-    // The old storage goes with the old file, when the transaction commits.
-    StorageId from = StorageOf(index);
-    CommandCounterIncrement();
-    StorageForgetNode(&index->rd_node, index->rd_backend);
-    if (from != 0) CopyIndexEntries(index, from, index, StorageForWrite(index));
-  }
+  // The old storage goes with the old file, when the transaction commits.
+  StorageId from = StorageOf(index);
+  CommandCounterIncrement();
+  StorageForgetNode(&index->rd_node, index->rd_backend);
+  if (from != 0) CopyIndexEntries(index, from, index, StorageForWrite(index));
   index_close(index, NoLock);
 }
 
 void IndexAccess(ObjectAccessType access, Oid catalog, Oid object, int column, void* argument) {
   if (g_next_access != nullptr) g_next_access(access, catalog, object, column, argument);
-  if (access == OAT_POST_ALTER && catalog == RelationRelationId && column == 0 &&
-      get_rel_relkind(object) == RELKIND_INDEX) {
-    FollowFile(object);
-  }
+  if (access == OAT_POST_ALTER && catalog == RelationRelationId && column == 0) FollowFile(object);
 }
 
 }  // namespace
