@@ -33,6 +33,26 @@ RESET enable_seqscan;
 CHECKPOINT;
 SELECT * FROM difference;
 
+-- The entries of alex indexes go with them; also with all of a tablespace, and not after a rollback.
+CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY) USING omendb;
+INSERT INTO unlogged SELECT generate_series(1, 500);
+ALTER INDEX unlogged_pkey SET TABLESPACE omendb_space;
+ALTER INDEX moved_pkey SET TABLESPACE omendb_space;
+SELECT omendb.check_index('unlogged_pkey'), omendb.check_index('moved_pkey');
+ALTER INDEX ALL IN TABLESPACE omendb_space SET TABLESPACE omendb_other;
+SELECT omendb.check_index('unlogged_pkey'), omendb.check_index('moved_pkey');
+BEGIN;
+ALTER INDEX moved_pkey SET TABLESPACE pg_default;
+INSERT INTO moved VALUES (5000, 8, 'for a moment');
+SELECT omendb.check_index('moved_pkey');
+ROLLBACK;
+CHECKPOINT;
+SELECT omendb.check_index('moved_pkey');
+INSERT INTO moved VALUES (1999, 8, 'twice');
+ALTER INDEX moved_v SET TABLESPACE omendb_space;
+ALTER INDEX moved_pkey SET TABLESPACE pg_default;
+DROP TABLE unlogged;
+
 -- New rows do not take TIDs that index entries of dead rows still have.
 INSERT INTO moved SELECT i, 8, 'new' FROM generate_series(3001, 3100) i;
 SELECT count(*) FROM moved m JOIN before b ON m.ctid = b.tid WHERE m.id > 3000;

@@ -120,3 +120,13 @@ INSERT INTO upsert_twice VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET v = upsert
 COMMIT;
 DELETE FROM upsert_twice RETURNING xmax <> 0 AS deleted_by_somebody;
 DROP TABLE upsert_twice;
+
+-- A NULL in a unique index is in nobody's way.
+CREATE TABLE with_nulls (k int PRIMARY KEY, u int UNIQUE) USING omendb;
+SET statement_timeout = '20s';
+INSERT INTO with_nulls VALUES (1, NULL), (2, NULL) ON CONFLICT DO NOTHING;
+INSERT INTO with_nulls VALUES (1, NULL), (3, NULL), (4, 4) ON CONFLICT DO NOTHING;
+INSERT INTO with_nulls VALUES (5, NULL), (4, NULL) ON CONFLICT (k) DO UPDATE SET u = with_nulls.u + 1;
+RESET statement_timeout;
+SELECT * FROM with_nulls ORDER BY k;
+DROP TABLE with_nulls;

@@ -127,13 +127,16 @@ int64 CheckIndex(Relation table, Relation index) {
   table_index_fetch_end(check.fetch);
   ExecDropSingleTupleTableSlot(check.slot);
   FreeExecutorState(check.estate);
+  // Made in the memory that is gone.
+  check.info->ii_ExpressionsState = NIL;
+  check.info->ii_PredicateState = nullptr;
 
   // As amcheck: under a snapshot of its own the scan gives the rows that it sees, and no others.
   check.info->ii_Concurrent = true;
   check.info->ii_Unique = false;
   check.info->ii_ExclusionOps = nullptr;
   TableScanDesc scan = table_beginscan_strat(table, check.snapshot, 0, nullptr, true, false);
-  table_index_build_scan(table, index, check.info, false, false, CheckRow, &check, scan);
+  table_index_build_scan(table, index, check.info, true, false, CheckRow, &check, scan);
   UnregisterSnapshot(check.snapshot);
   return check.entries;
 }

@@ -193,7 +193,8 @@ bool alex_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, R
     state->body_size = 2 * bound;
   }
 
-  bool is_unique = checked;
+  // A key with a NULL conflicts with nothing: as unique as one that was looked for and not found.
+  bool is_unique = check != UNIQUE_CHECK_NO;
   for (;;) {
     KeyFingerprint seen{};
     bool must_stand = false;  // nothing may have come since the check

@@ -1,13 +1,18 @@
 // Index scans: the ranges that the conditions leave, one batch of entries after the other.
 #include "am/alex.h"
 #include "am/index_quals.h"
+#include "pg/shown_entries.h"
 
 extern "C" {
+#include "access/htup_details.h"
 #include "access/itup.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "nodes/tidbitmap.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 }
 
 namespace omendb {
@@ -37,6 +42,8 @@ struct AlexScan {
   bool complete;    // the range has no more behind the batch
   int count, next;  // entries of the batch, the next one to look at
   int limit;
+  bool index_only;   // entries may be shown without a look at their rows
+  uint64 round;      // of the batch, if so: shown_entries.h
   bool has_current;  // current_* is the entry last given
   Place current, marked;
   bool has_mark;
@@ -57,6 +64,7 @@ Slice KeyOf(const Place& place) {
 }
 
 void ReadBatch(AlexScan* scan, const IndexSpan& span, bool backward) {
+  if (scan->index_only) scan->round = StartShownBatch();
   scan->count = ReadIndexBatch(scan->reader, span, backward, scan->limit, &scan->complete);
   scan->next = 0;
   scan->backward = backward;
@@ -67,8 +75,15 @@ IndexSpan SpanOf(const AlexScan& scan) {
   return IndexSpan{scan.range.low, scan.range.high, scan.range.high_unbounded, false, Slice(), 0};
 }
 
+// Leaves what is left of a batch unread, to be read again.
+void DropBatch(AlexScan* scan) {
+  scan->count = scan->next = 0;
+  scan->complete = false;
+}
+
 // The next entry in the direction, wherever the last one was. False at the end.
 bool NextEntry(AlexScan* scan, bool backward, IndexEntry* entry) {
+  if (scan->index_only && scan->next < scan->count && !MayShowFrom(scan->round)) DropBatch(scan);
   for (;;) {
     if (!scan->in_range) {
       if (!NextIndexRange(scan->quals, backward, &scan->range)) return false;
@@ -166,6 +181,7 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
   AlexScan* state = ScanOf(scan);
   if (state->reader == nullptr) return false;
   Prepare(scan);
+  state->index_only = scan->xs_want_itup;
   IndexEntry entry;
   while (NextEntry(state, ScanDirectionIsBackward(direction), &entry)) {
     if (!EntryMatches(state->quals, entry.key)) continue;
@@ -174,6 +190,7 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
     if (scan->xs_want_itup) ShowTuple(scan, entry);
     return true;
   }
+  if (state->index_only) NothingShown();
   return false;
 }
 
@@ -194,6 +211,7 @@ int64 alex_getbitmap(IndexScanDesc scan, TIDBitmap* bitmap) {
 }
 
 void alex_endscan(IndexScanDesc scan) {
+  if (ScanOf(scan)->index_only) NothingShown();
   if (ScanOf(scan)->reader != nullptr) CloseIndexReader(ScanOf(scan)->reader);
 }
 
@@ -226,10 +244,13 @@ void alex_restrpos(IndexScanDesc scan) {
   if (mark.at_entry) SavePosition(&state->current, IndexEntry{KeyOf(mark), mark.tid, {}});
 }
 
-bool alex_canreturn(Relation index, int attribute) {
-  (void)index;
-  (void)attribute;
-  return true;
+// Heap's own VACUUM marks pages without asking whether somebody still shows an entry.
+bool alex_canreturn(Relation index, int) {
+  HeapTuple table = SearchSysCache1(RELOID, ObjectIdGetDatum(index->rd_index->indrelid));
+  if (!HeapTupleIsValid(table)) return false;
+  bool heap = reinterpret_cast<Form_pg_class>(GETSTRUCT(table))->relam == HEAP_TABLE_AM_OID;
+  ReleaseSysCache(table);
+  return !heap;
 }
 
 }  // namespace omendb

@@ -114,6 +114,8 @@ void UseAlexOpclasses(Relation index) { SetOpclasses(index, AlexMethod()); }
 void InstallIndexHooks() {
   InstallIndexMask();
   InstallPlannerIndexes();
+  InstallIndexOnlyScans();
+  InstallIndexTablespaces();
 }
 
 }  // namespace omendb

@@ -40,8 +40,10 @@ PlannedStmt* ChooseConstraintMethods(PlannedStmt* planned, bool* read_only_tree)
 void PrepareColumnTypeChanges(Node* statement);
 void CheckAttachedKeys(Node* statement);
 
-// index_mask.cpp and planner_indexes.cpp, for InstallIndexHooks.
+// In the files of these names, for InstallIndexHooks.
 void InstallIndexMask();
 void InstallPlannerIndexes();
+void InstallIndexOnlyScans();
+void InstallIndexTablespaces();
 
 }  // namespace omendb

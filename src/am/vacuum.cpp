@@ -4,6 +4,7 @@
 #include "am/vacuum_freeze.h"
 #include "engine/row_life.h"
 #include "mvcc/visibility.h"
+#include "pg/shown_entries.h"
 #include "pg/storage_table.h"
 #include "pg/visibility_map.h"
 #include "pg/write_gate.h"
@@ -33,6 +34,8 @@ namespace {
 // Marked blocks are skipped in runs of at least so many, as heap does: rows of small tables are
 // counted, not estimated.
 constexpr BlockNo kShortestSkip = 32;
+// For index-only scans that are in the way of marks: they mean a lock or a slow client if so long.
+constexpr int kPatienceMs = 1000;
 
 struct Vacuum {
   Relation relation;
@@ -233,7 +236,8 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   bool delete_entries = cleanup && WantsCleanup(*vacuum);
   if (cleanup) CleanIndexes(vacuum, delete_entries);
   if (vacuum->storage != 0 && (delete_entries || vacuum->index_count == 0)) {
-    PromoteMarks(relation, WidenXid(vacuum->oldest_xmin));
+    // Else they stay as they are until the next time.
+    if (StartMarkRound(kPatienceMs)) PromoteMarks(relation, WidenXid(vacuum->oldest_xmin));
   }
 
   FreezeCutoffs cutoffs = FreezeForVacuum(relation, params);

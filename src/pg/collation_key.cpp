@@ -39,11 +39,13 @@ bool ComparesBytes(const char* name) {
 #endif
 }
 
+#ifdef USE_ICU
 // What the usual locales need; else the second call has what the first one asked for. Too much is
 // the StringInfo's to refuse.
 int FirstRoom(Slice text) {
   return static_cast<int>(text.size() < MaxAllocSize / 4 - 4 ? 4 * text.size() + 16 : MaxAllocSize);
 }
+#endif
 
 }  // namespace
 

@@ -41,6 +41,7 @@ struct alignas(64) SessionSlot {
   std::atomic<uint64_t>
       reader_generation;  // of the ReaderStore that the session has open, 0 = none
   std::atomic<bool> in_backup;  // between pg_backup_start and pg_backup_stop
+  std::atomic<uint64_t> shown_round;  // of what an index-only scan shows, 0 = nothing; own session
 };
 
 // Asks the guard for verdicts on behalf of compaction. One request at a time.
@@ -114,6 +115,7 @@ struct SharedState {
   std::atomic<bool> reclaim_sweep;
 
   std::atomic<FullXid> horizon;  // guard; only grows
+  std::atomic<uint64_t> mark_rounds;  // who marks blocks as seen by all; see shown_entries.h
   OracleMailbox oracle;
   std::atomic<uint64_t> wanted_xids;    // store worker: questions not yet answered
   std::atomic<uint64_t> drops_pending;  // dropped storages whose rows are still in the store

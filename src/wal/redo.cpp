@@ -3,6 +3,7 @@
 #include "base/coding.h"
 #include "pg/failure_point.h"
 #include "pg/shared_state.h"
+#include "pg/shown_entries.h"
 #include "pg/storage_directory.h"
 #include "pg/store_job.h"
 #include "pg/visibility_map.h"
@@ -22,6 +23,9 @@ extern "C" {
 
 namespace omendb {
 namespace {
+
+// For an index-only scan that is in the way of marks, before standby queries are cancelled.
+constexpr int kPatienceMs = 100;
 
 [[noreturn]] void RaiseDamaged(XLogReaderState* record) {
   ereport(FATAL, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -229,6 +233,13 @@ void RedoBlocksVisible(XLogReaderState* record, Slice bytes) {
   HorizonRecord change;
   if (!Decode(bytes, &change)) RaiseDamaged(record);
   CancelOlderQueries(change);
+  // Those that still show an entry of before, which may be long, are in the way as any other.
+  if (!StartMarkRound(kPatienceMs)) {
+    do {
+      change.oldest_xid = U64FromFullTransactionId(ReadNextFullTransactionId()) + 1;
+      CancelOlderQueries(change);
+    } while (!OldEntriesGone(kPatienceMs));
+  }
   Buffer map;
   if (XLogReadBufferForRedo(record, 0, &map) != BLK_RESTORED) RaiseDamaged(record);
   UnlockReleaseBuffer(map);

@@ -1,5 +1,5 @@
 # The same statements, drawn from a seed, in two databases whose tables differ in their access method
-# only: heap and omendb answer alike, with the same rows, counts and errors. Four sessions at READ
+# only, and in that of their indexes, btree and alex: heap and omendb answer alike, with the same rows, counts and errors. Four sessions at READ
 # COMMITTED and REPEATABLE READ take turns, with savepoints, cursors, row locks, prepared transactions,
 # DDL and VACUUM; two of them wait for locks, two give up at once. Between their statements the write
 # buffer is flushed, the store is compacted, and the server restarts or is killed.
@@ -33,15 +33,26 @@ for my $database (@databases)
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->safe_psql($database, 'CREATE EXTENSION omendb; CREATE EXTENSION amcheck');
 	$node->safe_psql('postgres', "ALTER DATABASE $database SET default_table_access_method = $database");
-	$node->safe_psql($database, $RandomStatements::schema);
+	$node->safe_psql($database, for_database($RandomStatements::schema, $database));
 	is($node->safe_psql($database, "SELECT DISTINCT amname FROM pg_class c JOIN pg_am a ON a.oid = relam "
 		  . "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"), $database, "tables of $database");
+	# Partitions have the primary key of their parent.
+	is($node->safe_psql($database, 'SELECT count(*) FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam '
+		  . "WHERE amname = 'alex' AND relkind = 'i' AND relnamespace = 'public'::regnamespace"), $database eq 'heap' ? 0 : 14, "alex indexes of $database");
 }
 
 my $statements = RandomStatements->new($seed);
 my (@sessions, $janitor, %control, @history, %prepared);
 my ($sent, $next_gid, $failed, $waited) = (0, 1, 0, 0);
 my %errors;
+
+sub for_database
+{
+	my ($sql, $database) = @_;
+	$sql =~ s/\@method/$database eq 'heap' ? 'btree' : 'alex'/ge;
+	$sql =~ s/\@-/$database-/g;
+	return $sql;
+}
 
 sub connect_all
 {
@@ -164,9 +175,7 @@ sub execute
 	$pair->{answer} = {};
 	for my $database (@databases)
 	{
-		my $own = $sql;
-		$own =~ s/\@-/$database-/g;
-		$pair->{$database}->send($own);
+		$pair->{$database}->send(for_database($sql, $database));
 	}
 	return finish($pair);
 }
@@ -258,7 +267,8 @@ sub step
 		# Waits for whoever is in a transaction.
 		return execute($pair, @{ $statements->read_statement }) unless $idle && !%prepared;
 		return execute($pair, $statements->one('REINDEX TABLE CONCURRENTLY items', 'REINDEX INDEX CONCURRENTLY events_v',
-			'DROP INDEX CONCURRENTLY IF EXISTS parts_qty', 'CREATE INDEX CONCURRENTLY IF NOT EXISTS parts_qty ON parts (qty)'));
+			'REINDEX INDEX CONCURRENTLY events_start',
+			'DROP INDEX CONCURRENTLY IF EXISTS parts_qty', 'CREATE INDEX CONCURRENTLY IF NOT EXISTS parts_qty ON parts USING @method (qty)'));
 	}
 	if ($state eq 'failed' && $statements->chance(85))
 	{
@@ -307,10 +317,14 @@ sub compare_tables
 		mismatch("the tables differ $when:\n$all{heap}\n$all{omendb}");
 		return;
 	}
-	my $answer = $control{omendb}->query(
-		"SELECT count(bt_index_check(c.oid, true)) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am a ON a.oid = c.relam "
-		  . "WHERE amname = 'btree' AND c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace AND indisvalid");
-	mismatch("amcheck $when: " . ($answer // 'no answer')) if !defined $answer || ($control{omendb}->error // '55P03') ne '55P03';
+	my %check = (btree => 'bt_index_check(c.oid, true)', alex => 'omendb.check_index(c.oid)');
+	for my $method (sort keys %check)
+	{
+		my $answer = $control{omendb}->query(
+			"SELECT count($check{$method}) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am a ON a.oid = c.relam "
+			  . "WHERE amname = '$method' AND c.relkind = 'i' AND c.relnamespace = 'public'::regnamespace AND indisvalid");
+		mismatch("check of $method indexes $when: " . ($answer // 'no answer')) if !defined $answer || ($control{omendb}->error // '55P03') ne '55P03';
+	}
 	return;
 }
 
