@@ -130,7 +130,7 @@ CREATE FUNCTION omendb.relation_size(relation regclass) RETURNS bigint
 AS 'MODULE_PATHNAME', 'omendb_relation_size'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION omendb.relation_size(regclass) IS
-  'bytes that the store holds of a relation, as of the last flush';
+  'bytes that the store holds of a table or an alex index, as of the last flush';
 
 CREATE FUNCTION omendb.check_index(index regclass) RETURNS bigint
 AS 'MODULE_PATHNAME', 'omendb_check_index'
@@ -138,3 +138,18 @@ LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION omendb.check_index(regclass) IS
   'compares an index of the access method alex with its table in both directions, raises what is wrong, returns its number of entries';
 REVOKE ALL ON FUNCTION omendb.check_index(regclass) FROM PUBLIC;
+
+CREATE FUNCTION omendb.index_stat(
+  index regclass,
+  OUT buffered_entries bigint, OUT buffer_bytes bigint, OUT buffer_levels bigint,
+  OUT buffer_model_nodes bigint, OUT buffer_leaves bigint, OUT buffer_plain_leaves bigint,
+  OUT buffer_search_error double precision,
+  OUT stored_entries bigint, OUT leaves bigint, OUT known_leaves bigint,
+  OUT leaf_fill double precision, OUT directory_levels bigint, OUT directory_model_nodes bigint,
+  OUT directory_search_error double precision, OUT directory_bytes bigint, OUT filter_bytes bigint,
+  OUT memory_per_entry double precision, OUT operands_per_leaf double precision,
+  OUT most_operands bigint, OUT store_bytes_per_entry double precision)
+AS 'MODULE_PATHNAME', 'omendb_index_stat'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION omendb.index_stat(regclass) IS
+  'what an index of the access method alex consists of in the write buffer, in the leaf directory (NULL: nothing of it is there) and in the store; entries of the store are counted with their tombstones, errors are in slots, sizes in bytes';

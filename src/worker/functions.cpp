@@ -32,10 +32,12 @@ void RefuseInRecovery() {
                   errdetail("Recovery or single-user mode is in progress.")));
 }
 
-// Storage of a relation that may well be something else than an omendb table.
+// Storage of a relation that may well be neither an omendb table nor an index in the store.
 StorageId StorageOfOid(Oid oid) {
   Relation relation = relation_open(oid, AccessShareLock);
-  StorageId storage = RELKIND_HAS_TABLE_AM(relation->rd_rel->relkind) ? StorageOf(relation) : 0;
+  char kind = relation->rd_rel->relkind;
+  bool may = RELKIND_HAS_TABLE_AM(kind) || kind == RELKIND_INDEX;
+  StorageId storage = may ? StorageOf(relation) : 0;
   relation_close(relation, AccessShareLock);
   return storage;
 }
