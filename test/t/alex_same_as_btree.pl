@@ -141,7 +141,7 @@ DECLARE
     WHEN 14 THEN format('SELECT t, u FROM @ WHERE t >= timestamptz ''2024-01-05 UTC'' + %s * interval ''1 hour'' ORDER BY t, u DESC LIMIT 70', below(300))
     WHEN 15 THEN 'SELECT t, u FROM @ ORDER BY t DESC, u LIMIT 50'
     WHEN 16 THEN format('SELECT x, k FROM @ WHERE x > %s ORDER BY x LIMIT 90', below(1000) - 500)
-    WHEN 17 THEN 'SELECT min(k), max(k), min(u), max(u), min(t), max(n), count(*), sum(v) FROM @'
+    WHEN 17 THEN 'SELECT min(k), max(k), min(u), max(u), min(t), trim_scale(max(n)), count(*), sum(v) FROM @'
   END;
   plans text[] := ARRAY['seqscan', 'indexscan', 'bitmapscan', 'indexonlyscan'];
   plan text; tab text; answer text; expected text; asked int := 0;
@@ -205,18 +205,22 @@ BEGIN
   COMMIT;
   WHILE clock_timestamp() < finish LOOP
     one_snapshot := current_setting('transaction_isolation') = 'repeatable read';
-    FOR i IN 1 .. 1 + below(4) LOOP
-      IF random() < 0.2 THEN
-        BEGIN
-          done := done + greatest(change(tables, one_snapshot), 0) + greatest(change(tables, one_snapshot), 0);
-          RAISE 'undo' USING ERRCODE = 'U0001';
-        EXCEPTION WHEN SQLSTATE 'U0001' THEN NULL;
-        END;
-      ELSE
-        done := done + greatest(change(tables, one_snapshot), 0);
-      END IF;
-      IF one_snapshot AND random() < 0.15 THEN PERFORM compare(tables); END IF;
-    END LOOP;
+    BEGIN
+      FOR i IN 1 .. 1 + below(4) LOOP
+        IF random() < 0.2 THEN
+          BEGIN
+            done := done + greatest(change(tables, one_snapshot), 0) + greatest(change(tables, one_snapshot), 0);
+            RAISE 'undo' USING ERRCODE = 'U0001';
+          EXCEPTION WHEN SQLSTATE 'U0001' THEN NULL;
+          END;
+        ELSE
+          done := done + greatest(change(tables, one_snapshot), 0);
+        END IF;
+        IF one_snapshot AND random() < 0.15 THEN PERFORM compare(tables); END IF;
+      END LOOP;
+    EXCEPTION WHEN deadlock_detected THEN
+      NULL;  -- with REINDEX, which locks a table and then its index
+    END;
     -- For the next one; not after a rollback.
     PERFORM set_config('default_transaction_isolation', (ARRAY['read committed', 'repeatable read'])[1 + below(2)], false);
     IF random() < 0.2 THEN ROLLBACK; ELSE COMMIT; END IF;
@@ -232,10 +236,13 @@ BEGIN
   PERFORM setseed(number / 10000.0), set_config('default_transaction_isolation', 'repeatable read', false);
   COMMIT;
   WHILE clock_timestamp() < finish LOOP
-    FOR i IN 1 .. 1 + below(6) LOOP
-      done := done + compare(tables);
-      IF random() < 0.3 THEN done := done + scroll(tables); END IF;
-    END LOOP;
+    BEGIN
+      FOR i IN 1 .. 1 + below(6) LOOP
+        done := done + compare(tables);
+        IF random() < 0.3 THEN done := done + scroll(tables); END IF;
+      END LOOP;
+    EXCEPTION WHEN deadlock_detected THEN NULL;
+    END;
     COMMIT;
   END LOOP;
   RAISE NOTICE 'done %', done;
