@@ -144,7 +144,7 @@ DECLARE
     WHEN 17 THEN 'SELECT min(k), max(k), min(u), max(u), min(t), trim_scale(max(n)), count(*), sum(v) FROM @'
   END;
   plans text[] := ARRAY['seqscan', 'indexscan', 'bitmapscan', 'indexonlyscan'];
-  plan text; tab text; answer text; expected text; asked int := 0;
+  plan text; tab text; answer text; expected text; again text; by_table text; asked int := 0;
 BEGIN
   FOREACH plan IN ARRAY plans LOOP
     PERFORM set_config('enable_' || p, (p = plan OR (p = 'indexscan' AND plan = 'indexonlyscan'))::text, true) FROM unnest(plans) p;
@@ -153,7 +153,15 @@ BEGIN
       EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO answer;
       IF asked = 0 THEN expected := answer; END IF;
       IF answer IS DISTINCT FROM expected THEN
-        RAISE 'DIFFERENT: % by % in % gives %, by seqscan in % gives %', query, plan, tab, left(answer, 1500), tables[1], left(expected, 1500);
+        -- Whether it lasts, and whether the table still has what it had.
+        EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO again;
+        PERFORM set_config('enable_' || p, (p = 'seqscan')::text, true) FROM unnest(plans) p;
+        PERFORM set_config('enable_sort', 'on', true);
+        EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO by_table;
+        RAISE 'DIFFERENT (again: %, then by seqscan: %): % by % in % gives %, by seqscan in % gives %',
+          CASE WHEN again IS NOT DISTINCT FROM answer THEN 'the same' WHEN again IS NOT DISTINCT FROM expected THEN 'right' ELSE 'something else' END,
+          CASE WHEN by_table IS NOT DISTINCT FROM answer THEN 'the same' WHEN by_table IS NOT DISTINCT FROM expected THEN 'right' ELSE 'something else' END,
+          query, plan, tab, left(answer, 1500), tables[1], left(expected, 1500);
       END IF;
       asked := asked + 1;
     END LOOP;
