@@ -29,6 +29,7 @@ my $node = new_node('indexes', allows_streaming => 1, conf => <<'CONF');
 omendb.target_file_size = '1MB'
 autovacuum = off
 deadlock_timeout = '50ms'
+wal_keep_size = '2GB'
 max_wal_size = '256MB'
 CONF
 $node->start;
