@@ -261,7 +261,10 @@ SQL
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('indexes_standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = '20s'\nhot_standby_feedback = off");
+# A REINDEX leaves out what is dead to the primary's snapshots only, whatever a standby's may see; so
+# the slot has to hold back what the standby's queries need, also while nobody is connected.
+$node->safe_psql('postgres', "SELECT pg_create_physical_replication_slot('standby', true)");
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = '20s'\nhot_standby_feedback = on\nprimary_slot_name = 'standby'\nwal_receiver_status_interval = '1s'");
 $standby->start;
 
 # The order in which the tables are changed.
