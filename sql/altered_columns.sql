@@ -87,3 +87,17 @@ SELECT * FROM heir ORDER BY a;
 ALTER TABLE heir NO INHERIT ancestor;
 SELECT * FROM ancestor ORDER BY a;
 DROP TABLE ancestor, heir;
+
+-- The attributes of a composite type, and the keys of its tables.
+CREATE TYPE altered_type AS (id int, v text);
+ALTER TYPE altered_type ALTER ATTRIBUTE v TYPE varchar(20);
+CREATE TABLE typed OF altered_type (PRIMARY KEY (id), UNIQUE (v)) USING omendb;
+INSERT INTO typed SELECT g, 'v' || g FROM generate_series(1, 300) g;
+ALTER TYPE altered_type ALTER ATTRIBUTE v TYPE text;
+ALTER TYPE altered_type ALTER ATTRIBUTE v TYPE text CASCADE, ALTER ATTRIBUTE id TYPE bigint CASCADE;
+INSERT INTO typed VALUES (300, 'twice');
+INSERT INTO typed VALUES (301, 'v1');
+SET enable_seqscan = off;
+SELECT * FROM typed WHERE id = 17 OR v = 'v18' ORDER BY id;
+RESET enable_seqscan;
+DROP TYPE altered_type CASCADE;

@@ -29,6 +29,7 @@ my $node = new_node('indexes', allows_streaming => 1, conf => <<'CONF');
 omendb.target_file_size = '1MB'
 autovacuum = off
 deadlock_timeout = '50ms'
+wal_keep_size = '2GB'
 max_wal_size = '256MB'
 CONF
 $node->start;
@@ -141,10 +142,10 @@ DECLARE
     WHEN 14 THEN format('SELECT t, u FROM @ WHERE t >= timestamptz ''2024-01-05 UTC'' + %s * interval ''1 hour'' ORDER BY t, u DESC LIMIT 70', below(300))
     WHEN 15 THEN 'SELECT t, u FROM @ ORDER BY t DESC, u LIMIT 50'
     WHEN 16 THEN format('SELECT x, k FROM @ WHERE x > %s ORDER BY x LIMIT 90', below(1000) - 500)
-    WHEN 17 THEN 'SELECT min(k), max(k), min(u), max(u), min(t), max(n), count(*), sum(v) FROM @'
+    WHEN 17 THEN 'SELECT min(k), max(k), min(u), max(u), min(t), trim_scale(max(n)), count(*), sum(v) FROM @'
   END;
   plans text[] := ARRAY['seqscan', 'indexscan', 'bitmapscan', 'indexonlyscan'];
-  plan text; tab text; answer text; expected text; asked int := 0;
+  plan text; tab text; answer text; expected text; again text; by_table text; asked int := 0;
 BEGIN
   FOREACH plan IN ARRAY plans LOOP
     PERFORM set_config('enable_' || p, (p = plan OR (p = 'indexscan' AND plan = 'indexonlyscan'))::text, true) FROM unnest(plans) p;
@@ -153,7 +154,15 @@ BEGIN
       EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO answer;
       IF asked = 0 THEN expected := answer; END IF;
       IF answer IS DISTINCT FROM expected THEN
-        RAISE 'DIFFERENT: % by % in % gives %, by seqscan in % gives %', query, plan, tab, left(answer, 1500), tables[1], left(expected, 1500);
+        -- Whether it lasts, and whether the table still has what it had.
+        EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO again;
+        PERFORM set_config('enable_' || p, (p = 'seqscan')::text, true) FROM unnest(plans) p;
+        PERFORM set_config('enable_sort', 'on', true);
+        EXECUTE 'SELECT string_agg(r::text, E''\n'') FROM (' || replace(query, '@', tab) || ') r' INTO by_table;
+        RAISE 'DIFFERENT (again: %, then by seqscan: %): % by % in % gives %, by seqscan in % gives %',
+          CASE WHEN again IS NOT DISTINCT FROM answer THEN 'the same' WHEN again IS NOT DISTINCT FROM expected THEN 'right' ELSE 'something else' END,
+          CASE WHEN by_table IS NOT DISTINCT FROM answer THEN 'the same' WHEN by_table IS NOT DISTINCT FROM expected THEN 'right' ELSE 'something else' END,
+          query, plan, tab, left(answer, 1500), tables[1], left(expected, 1500);
       END IF;
       asked := asked + 1;
     END LOOP;
@@ -205,18 +214,22 @@ BEGIN
   COMMIT;
   WHILE clock_timestamp() < finish LOOP
     one_snapshot := current_setting('transaction_isolation') = 'repeatable read';
-    FOR i IN 1 .. 1 + below(4) LOOP
-      IF random() < 0.2 THEN
-        BEGIN
-          done := done + greatest(change(tables, one_snapshot), 0) + greatest(change(tables, one_snapshot), 0);
-          RAISE 'undo' USING ERRCODE = 'U0001';
-        EXCEPTION WHEN SQLSTATE 'U0001' THEN NULL;
-        END;
-      ELSE
-        done := done + greatest(change(tables, one_snapshot), 0);
-      END IF;
-      IF one_snapshot AND random() < 0.15 THEN PERFORM compare(tables); END IF;
-    END LOOP;
+    BEGIN
+      FOR i IN 1 .. 1 + below(4) LOOP
+        IF random() < 0.2 THEN
+          BEGIN
+            done := done + greatest(change(tables, one_snapshot), 0) + greatest(change(tables, one_snapshot), 0);
+            RAISE 'undo' USING ERRCODE = 'U0001';
+          EXCEPTION WHEN SQLSTATE 'U0001' THEN NULL;
+          END;
+        ELSE
+          done := done + greatest(change(tables, one_snapshot), 0);
+        END IF;
+        IF one_snapshot AND random() < 0.15 THEN PERFORM compare(tables); END IF;
+      END LOOP;
+    EXCEPTION WHEN deadlock_detected THEN
+      NULL;  -- with REINDEX, which locks a table and then its index
+    END;
     -- For the next one; not after a rollback.
     PERFORM set_config('default_transaction_isolation', (ARRAY['read committed', 'repeatable read'])[1 + below(2)], false);
     IF random() < 0.2 THEN ROLLBACK; ELSE COMMIT; END IF;
@@ -232,10 +245,13 @@ BEGIN
   PERFORM setseed(number / 10000.0), set_config('default_transaction_isolation', 'repeatable read', false);
   COMMIT;
   WHILE clock_timestamp() < finish LOOP
-    FOR i IN 1 .. 1 + below(6) LOOP
-      done := done + compare(tables);
-      IF random() < 0.3 THEN done := done + scroll(tables); END IF;
-    END LOOP;
+    BEGIN
+      FOR i IN 1 .. 1 + below(6) LOOP
+        done := done + compare(tables);
+        IF random() < 0.3 THEN done := done + scroll(tables); END IF;
+      END LOOP;
+    EXCEPTION WHEN deadlock_detected THEN NULL;
+    END;
     COMMIT;
   END LOOP;
   RAISE NOTICE 'done %', done;
@@ -245,7 +261,10 @@ SQL
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('indexes_standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = '20s'\nhot_standby_feedback = off");
+# A REINDEX leaves out what is dead to the primary's snapshots only, whatever a standby's may see; so
+# the slot has to hold back what the standby's queries need, also while nobody is connected.
+$node->safe_psql('postgres', "SELECT pg_create_physical_replication_slot('standby', true)");
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = '20s'\nhot_standby_feedback = on\nprimary_slot_name = 'standby'\nwal_receiver_status_interval = '1s'");
 $standby->start;
 
 # The order in which the tables are changed.
