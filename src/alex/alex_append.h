@@ -39,10 +39,11 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
   // Where the new leaf hangs: on an extended node at `level`, or on a new node above that one.
   uint32_t level = 0, above = path.depth;
   Boundary boundary;
-  Node shape;
+  Shape shape{};
   for (; level < path.depth; level++) {
     const Node* node = At<Node>(base, path.nodes[level]);
-    std::memcpy(static_cast<void*>(&shape), node, sizeof(shape));
+    shape = node->shape();
+    if (node->sorted) continue;
     uint64_t index = last > node->base ? (last - node->base) >> node->shift : 0;
     if (index >= node->size) {
       uint64_t most = std::min<uint64_t>(MaxChildren(options), uint64_t{node->children} * 32 + 64);
@@ -75,7 +76,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
     number = entries[at].number;
     boundary.left = at;
     const Node* node = At<Node>(base, path.nodes[level]);
-    std::memcpy(static_cast<void*>(&shape), node, sizeof(shape));
+    shape = node->shape();
     // Eight children for what there is.
     uint64_t width = number > node->base ? number - node->base : 1;
     shape.shift = static_cast<uint8_t>(std::bit_width(width / 8));

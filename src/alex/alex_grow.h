@@ -52,11 +52,20 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
       Growth growth = Append(path, leaf, count);
       if (growth != Growth::kNotThatWay) return growth;
     }
-    if (parent->kind == Kind::kNode && !equal) {
-      Growth growth = Split(path, leaf, reinterpret_cast<Node*>(parent), count, append);
+    Node* node = parent->kind == Kind::kNode ? reinterpret_cast<Node*>(parent) : nullptr;
+    // Where ways are long, only sorted nodes grow: these stay shallow.
+    bool deep = path.depth >= kDeep && leaf->low < leaf->high;
+    if (node != nullptr && node->sorted && leaf->low < leaf->high &&
+        (deep || Builder::IsMostlyOne(leaf->slots, count))) {
+      Growth growth = Divide(path, leaf, count);
       if (growth != Growth::kNotThatWay) return growth;
     }
-    replacement = builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
+    if (node != nullptr && !node->sorted && !equal) {
+      Growth growth = Split(path, leaf, node, count, append);
+      if (growth != Growth::kNotThatWay) return growth;
+    }
+    replacement = deep ? builder.BuildSorted(leaf->space, leaf->slots, count, leaf->low, leaf->high)
+                       : builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
   }
   if (replacement == 0) return Growth::kNoRoom;
   tree().Repoint(path.parent, leaf->low, replacement);
@@ -72,7 +81,7 @@ struct AlexMap<Memory>::Halves {
 };
 
 template <typename Memory>
-bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary,
+bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Shape& shape, alex::Boundary boundary,
                                   size_t count, bool append, Halves* to) {
   using namespace alex;
   const AlexOptions& options = header()->options;
@@ -98,9 +107,8 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   const AlexOptions& options = header()->options;
   size_t index = parent->IndexOf(leaf->low);
   Run run = RunOf(parent, index);
-  Boundary boundary = FindBoundary(*parent, run, leaf->slots, count);
-  Node shape;  // of the node that takes the parent's place
-  std::memcpy(static_cast<void*>(&shape), parent, sizeof(shape));
+  Shape shape = parent->shape();  // of the node that takes the parent's place
+  Boundary boundary = FindBoundary(shape, run, leaf->slots, count);
   bool widen = boundary.child == 0;
   if (widen) {
     size_t most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 32 + 64);

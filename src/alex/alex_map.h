@@ -69,10 +69,12 @@ class AlexMap {
   using Slot = alex::Slot;
   using Leaf = alex::Leaf;
   using Node = alex::Node;
+  using Shape = alex::Shape;
   using Space = alex::Space;
   using Record = alex::Record;
   using Tree = alex::Tree;
   using Path = alex::Path;
+  using Run = alex::Run;
   using Builder = alex::Builder<Memory>;
   enum class Growth { kDone, kRetry, kNoRoom, kNotThatWay };
 
@@ -82,11 +84,13 @@ class AlexMap {
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
+  Growth Divide(const Path& path, Leaf* leaf, size_t count);
   Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append);
   Growth Append(const Path& path, Leaf* leaf, size_t count);
   void Retrain(Leaf* leaf);
   struct Halves;
-  bool BuildHalves(Leaf* leaf, const Node& shape, alex::Boundary boundary, size_t count,
+  struct Parts;
+  bool BuildHalves(Leaf* leaf, const Shape& shape, alex::Boundary boundary, size_t count,
                    bool append, Halves* to);
   void Shrink(const Path& path, Leaf* leaf);
 
@@ -97,6 +101,7 @@ class AlexMap {
 }  // namespace omendb
 
 #include "alex/alex_append.h"
+#include "alex/alex_divide.h"
 #include "alex/alex_grow.h"
 #include "alex/alex_iterator.h"
 #include "alex/alex_map_inl.h"

@@ -274,7 +274,7 @@ void AlexMap<Memory>::Destroy() {
       for (size_t i = 0; i < node->size; i++) {
         if (i == 0 || node->child[i] != node->child[i - 1]) stack.push_back(node->child[i]);
       }
-      memory_.Retire(offset, Node::Bytes(node->size));
+      memory_.Retire(offset, node->bytes());
       continue;
     }
     const Leaf* leaf = reinterpret_cast<const Leaf*>(head);
@@ -313,7 +313,7 @@ AlexStats AlexMap<Memory>::Stats() const {
     if (head->kind == Kind::kNode) {
       const Node* node = reinterpret_cast<const Node*>(head);
       stats.model_nodes++;
-      stats.bytes += Node::Bytes(node->size);
+      stats.bytes += node->bytes();
       for (size_t i = 0; i < node->size; i++) {
         if (i == 0 || node->child[i] != node->child[i - 1]) {
           stack.push_back({node->child[i], level + 1});

@@ -2,7 +2,7 @@
 // what replaces a leaf that is full. Nothing built can be reached before the caller publishes it.
 #pragma once
 
-#include "alex/model.h"
+#include "alex/tree.h"
 
 namespace omendb::alex {
 
@@ -25,8 +25,10 @@ class Builder {
     size_t leaves = (entries * 100 / options.fill_percent) * sizeof(Slot) +
                     (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5);
     // Spaces for an end, for a guess, and for the TIDs of one key, each behind a node of its own.
-    size_t spaces = 3 * (Space::Bytes(key_size) + Node::Bytes(3) + 2 * Leaf::Bytes(kFirstSlots));
-    return leaves + Node::Bytes(3) * 2 + Node::Bytes(kSplitFanout) + spaces;
+    size_t spaces =
+        3 * (Space::Bytes(key_size) + Node::SortedBytes(3) + 2 * Leaf::Bytes(kFirstSlots));
+    return leaves + Node::Bytes(3) * 2 + Node::Bytes(kSplitFanout) + spaces +
+           Node::SortedBytes(kSortedFanout) * (2 * kSortedSplits + 1);
   }
 
   // Offset of a subtree for numbers [low, high] of `space`; 0 = no room, then everything is as it
@@ -40,7 +42,9 @@ class Builder {
       }
     }
     if (equal && low == high) return BuildSpace(space, entries, count, low);
-    if (equal) return BuildAround(space, entries, count, low, high);
+    if (equal || (!bulk_ && IsMostlyOne(entries, count))) {
+      return BuildSorted(space, entries, count, low, high);
+    }
     return BuildNode(space, entries, count, low, high, Ranges::Of(entries, count, Fanout(count)));
   }
 
@@ -118,6 +122,99 @@ class Builder {
     return offset;
   }
 
+  // Children of a sorted node, or what is to become some.
+  struct Part {
+    uint64_t low;
+    uint32_t child;
+  };
+  static constexpr size_t kMostParts = 3;
+
+  // Whether only few entries tell what ranges are worth a child.
+  static bool IsMostlyOne(const Slot* entries, size_t count) {
+    return entries[count / 4].number == entries[count - 1 - count / 4].number;
+  }
+
+  // Divides entries of one leaf [low, high]: in two where numbers differ, or the one number that
+  // they have from the others, of which there are none yet. Returns how many parts; 0 = no room.
+  // REQUIRES: low < high.
+  size_t BuildParts(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high,
+                    Part* parts) {
+    uint64_t number = entries[count / 2].number;
+    if (entries[0].number != entries[count - 1].number) {
+      size_t left = CountBelow(entries, count, number), right = left;
+      while (right < count && entries[right].number == number) right++;
+      if (left == 0 || (right < count && count - right > left)) left = right;
+      number = entries[left].number;
+      parts[0] = {low, BuildLeaf(space, entries, left, low, number - 1, SlotsFor(left, options_))};
+      if (parts[0].child == 0) return 0;
+      size_t rest = count - left;
+      parts[1] = {number,
+                  BuildLeaf(space, entries + left, rest, number, high, SlotsFor(rest, options_))};
+      if (parts[1].child != 0) return 2;
+      Discard(parts[0].child);
+      return 0;
+    }
+    size_t made = 0, middle = low < number;
+    bool room = true;
+    if (low < number) {
+      parts[made] = {low, BuildLeaf(space, nullptr, 0, low, number - 1, kFirstSlots)};
+      room = parts[made++].child != 0;
+    }
+    parts[made++] = {number, 0};
+    if (room && high > number) {
+      parts[made] = {number + 1, BuildLeaf(space, nullptr, 0, number + 1, high, kFirstSlots)};
+      room = parts[made++].child != 0;
+    }
+    // Last: it changes the entries, and only if it succeeds.
+    if (room) parts[middle].child = BuildSpace(space, entries, count, number);
+    if (parts[middle].child != 0) return made;
+    for (size_t i = 0; i < made; i++) Discard(parts[i].child);
+    return 0;
+  }
+
+  // How many parts BuildParts makes.
+  static size_t CountParts(const Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    uint64_t number = entries[0].number;
+    if (number != entries[count - 1].number) return 2;
+    return size_t{1} + (low < number) + (number < high);
+  }
+
+  // An empty sorted node; its parts are for the caller to set.
+  uint32_t NewSorted(uint32_t space, size_t size, uint64_t low, uint64_t high) {
+    uint32_t offset = memory_.Allocate(Node::SortedBytes(size));
+    if (offset == 0) return 0;
+    Node* node = At<Node>(memory_.base(), offset);
+    std::memset(static_cast<void*>(node), 0, Node::SortedBytes(size));
+    node->kind = Kind::kNode;
+    node->sorted = 1;
+    node->low = low;
+    node->high = high;
+    node->size = node->children = static_cast<uint32_t>(size);
+    node->space = space;
+    return offset;
+  }
+  void SetParts(uint32_t offset, const Part* parts) {
+    Node* node = At<Node>(memory_.base(), offset);
+    uint64_t* begins = const_cast<uint64_t*>(node->begins());
+    for (size_t i = 0; i < node->size; i++) {
+      node->child[i] = parts[i].child;
+      begins[i] = parts[i].low;
+    }
+  }
+
+  // A sorted node of the parts. REQUIRES: as BuildParts.
+  uint32_t BuildSorted(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    uint32_t offset = NewSorted(space, CountParts(entries, count, low, high), low, high);
+    if (offset == 0) return 0;
+    Part parts[kMostParts];
+    if (BuildParts(space, entries, count, low, high, parts) == 0) {
+      Discard(offset);
+      return 0;
+    }
+    SetParts(offset, parts);
+    return offset;
+  }
+
   // Gives back what was built and never reached. Records stay.
   void Discard(uint32_t offset) {
     if (offset == 0) return;  // a child that was not built
@@ -129,7 +226,7 @@ class Builder {
       for (size_t i = 0; i < node->size; i++) {
         if (i == 0 || node->child[i] != node->child[i - 1]) Discard(node->child[i]);
       }
-      memory_.Retire(offset, Node::Bytes(node->size));
+      memory_.Retire(offset, node->bytes());
     } else {
       Space* space = At<Space>(memory_.base(), offset);
       Discard(space->root);
@@ -161,37 +258,6 @@ class Builder {
       Discard(offset);
       return 0;
     }
-    return offset;
-  }
-
-  // A node that separates the one number of the entries from the others, of which there are none
-  // yet.
-  uint32_t BuildAround(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
-    uint64_t number = entries[0].number;
-    Ranges ranges = Ranges::Around(number);
-    uint32_t offset = NewNode(space, ranges, low, high);
-    if (offset == 0) return 0;
-    Node* node = At<Node>(memory_.base(), offset);
-    size_t middle = node->IndexOf(number);
-    bool room = true;
-    for (size_t i = 0; i < node->size && room; i++) {
-      bool below = i < middle;
-      if (i == middle || (below ? low >= number : high <= number)) continue;
-      node->child[i] = BuildLeaf(space, nullptr, 0, below ? low : number + 1,
-                                 below ? number - 1 : high, kFirstSlots);
-      room = node->child[i] != 0;
-      node->children += room;
-    }
-    // Last: it changes the entries, and only if it succeeds.
-    if (room) node->child[middle] = BuildSpace(space, entries, count, number);
-    node->children++;
-    if (node->child[middle] == 0) {
-      Discard(offset);
-      return 0;
-    }
-    // Numbers that cannot come here.
-    if (node->child[0] == 0) node->child[0] = node->child[middle];
-    if (node->child[node->size - 1] == 0) node->child[node->size - 1] = node->child[middle];
     return offset;
   }
 

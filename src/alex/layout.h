@@ -4,7 +4,8 @@
 //
 //   MapHeader   version: uint8, options, then the root Space
 //   Space       a number space: what turns keys into the 64-bit numbers that models see
-//   Node        a model node: equal ranges of numbers -> child (Node, Leaf or deeper Space)
+//   Node        a model node: equal ranges of numbers -> child (Node, Leaf or deeper Space); or a
+//               sorted one, where ranges are as wide as it takes
 //   Leaf        a gapped sorted array of slots with a linear model
 //   Record      one entry that does not fit into a slot
 //
@@ -106,19 +107,12 @@ struct Space {
   }
 };
 
-// Child of a number: (number - base) >> shift, kept within 0 .. size - 1. Equal neighbours are one
-// child. base + ((size - 1) << shift) does not overflow.
-struct Node {
-  uint32_t word;
-  Kind kind;
-  uint8_t shift;
-  uint16_t unused;
+// What makes numbers into children: (number - base) >> shift, kept within 0 .. size - 1.
+struct Shape {
   uint64_t base;
-  uint64_t low, high;
+  uint64_t low;
   uint32_t size;
-  uint32_t children;  // distinct ones
-  uint32_t space;
-  uint32_t child[];
+  uint8_t shift;
 
   size_t IndexOf(uint64_t number) const {
     uint64_t index = (number > base ? number - base : 0) >> shift;
@@ -127,10 +121,49 @@ struct Node {
   uint64_t LowOf(size_t index) const {
     return index == 0 ? low : base + (uint64_t{index} << shift);
   }
-  uint64_t HighOf(size_t index) const {
-    return index + 1 >= size ? high : base + (uint64_t{index + 1} << shift) - 1;
+};
+
+// Equal neighbours are one child. base + ((size - 1) << shift) does not overflow.
+//
+// sorted: child i begins with its own number instead, which follow the children: uint64[size], the
+// first unused. Such nodes hold numbers that need a deeper space each, wherever they lie, and are
+// divided upwards as a B-tree's: so they stay shallow in whatever order numbers come.
+struct Node {
+  uint32_t word;
+  Kind kind;
+  uint8_t shift;
+  uint8_t sorted;
+  uint8_t unused;
+  uint64_t base;
+  uint64_t low, high;
+  uint32_t size;
+  uint32_t children;  // distinct ones
+  uint32_t space;
+  uint32_t child[];
+
+  Shape shape() const { return {base, low, size, shift}; }  // REQUIRES: not sorted
+  const uint64_t* begins() const {
+    return reinterpret_cast<const uint64_t*>(reinterpret_cast<const char*>(this) + Bytes(size));
   }
+  size_t IndexOf(uint64_t number) const {
+    if (sorted) {
+      size_t low = 0;
+      for (size_t length = size; length > 1;) {
+        size_t half = length / 2;
+        low = begins()[low + half] <= number ? low + half : low;
+        length -= half;
+      }
+      return low;
+    }
+    return shape().IndexOf(number);
+  }
+  uint64_t LowOf(size_t index) const {
+    return sorted && index > 0 ? begins()[index] : shape().LowOf(index);
+  }
+  uint64_t HighOf(size_t index) const { return index + 1 >= size ? high : LowOf(index + 1) - 1; }
+  size_t bytes() const { return sorted ? SortedBytes(size) : Bytes(size); }
   static size_t Bytes(size_t size) { return (offsetof(Node, child) + 4 * size + 7) & ~size_t{7}; }
+  static size_t SortedBytes(size_t size) { return Bytes(size) + 8 * size; }
 };
 
 // Predicted place: ((number - base) >> shift) * slope + intercept in 32.32 fixed point.
@@ -181,7 +214,11 @@ static_assert(offsetof(MapHeader, root) % 8 == 0);
 // --- Sizes ---
 
 inline constexpr size_t kFirstSlots = 8;
-inline constexpr size_t kSplitFanout = 32;  // slots of a node that replaces a leaf, at most
+inline constexpr size_t kSplitFanout = 32;   // slots of a node that replaces a leaf, at most
+inline constexpr size_t kSortedFanout = 32;  // children of a sorted node, at most
+inline constexpr uint32_t kDeep =
+    6;  // nodes on a way; where there are as many, only sorted ones grow
+inline constexpr size_t kSortedSplits = 4;  // levels of them that one insert divides, at most
 
 inline size_t SlotsIn(size_t bytes) {
   size_t slots = bytes > sizeof(Leaf) ? (bytes - sizeof(Leaf)) / sizeof(Slot) : 0;

@@ -60,7 +60,7 @@ struct Ranges {
   size_t size;
 
   static Ranges Around(uint64_t number) {  // below, at, above
-    if (number == 0) return {0, 0, 2};  // nothing is below
+    if (number == 0) return {0, 0, 2};     // nothing is below
     uint64_t base = number - 1;
     return {base, 0, UINT64_MAX - base >= 2 ? size_t{3} : size_t{UINT64_MAX - base} + 1};
   }

@@ -144,7 +144,7 @@ inline size_t CountBelow(const Slot* entries, size_t count, uint64_t number) {
 }
 
 // The best boundary of `shape` between children of `run`.
-inline Boundary FindBoundary(const Node& shape, Run run, const Slot* entries, size_t count) {
+inline Boundary FindBoundary(const Shape& shape, Run run, const Slot* entries, size_t count) {
   if (run.end - run.begin < 2) return {};
   size_t middle = shape.IndexOf(entries[count / 2].number);
   Boundary best;

@@ -48,9 +48,11 @@ std::string StableKey(uint64_t i) {
 }
 // Those of a writer, between the stable ones.
 std::string OwnKey(uint64_t writer, uint64_t n) {
-  switch (n % 3) {
+  switch (n % 4) {
     case 0:
       return BigEndian((n << 38) + 1 + writer);
+    case 3:  // all writers' have the same numbers, each of which needs a deeper space
+      return BigEndian((uint64_t{1} << 62) + n / 32 * 12345) + BigEndian(n * 16 + writer) + "tail";
     case 1:
       return BigEndian(uint64_t{1} << 60) + BigEndian(n * 16 + 1 + writer) + "tail";
     default:

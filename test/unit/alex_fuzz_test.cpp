@@ -42,6 +42,9 @@ Position Clustered(Random& random, uint64_t) {
   uint64_t center = (random() % 7) * 0x1111111111111111;
   return {BigEndian(center + random() % (uint64_t{1} << (random() % 40))), random() % 2};
 }
+Position Repeated(Random& random, uint64_t) {  // a deeper space for each
+  return {BigEndian(random() % 60 * 3'600'000'000), random() % 1000};
+}
 Position ShortKeys(Random& random, uint64_t) {  // 4 bytes: inline too
   return {BigEndian(random()).substr(0, 4), random() % 1000};
 }
@@ -82,6 +85,7 @@ const Case kCases[] = {
     {"one key", OneKey, 20000},
     {"extremes", Extremes, 20000},
     {"clustered", Clustered, 20000},
+    {"repeated", Repeated, 20000},
     {"short keys", ShortKeys, 20000},
     {"words", Words, 20000},
     {"long prefix", LongPrefix, 20000},

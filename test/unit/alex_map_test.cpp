@@ -192,7 +192,44 @@ TEST_F(AlexMapTest, KeysOutsideThePrefixAreAllFound) {
           it.Prev();
         }
       }
+      EXPECT_LE(map.Stats().levels, 40u);
     }
+  }
+}
+
+// Keys that have more entries than a leaf holds, or as many; some between them have few.
+TEST_F(AlexMapTest, KeysOfManyEntriesStayShallow) {
+  enum Order { kAscending, kDescending, kRandom, kMixed };
+  constexpr uint64_t kKeys = 2000;
+  std::mt19937_64 random(9);
+  auto check = [&](const AlexOptions& options, uint64_t each, uint64_t gap, int order) {
+    std::vector<uint64_t> numbers;
+    for (uint64_t i = 0; i < kKeys; i++) numbers.push_back((uint64_t{1} << 50) + i * gap);
+    if (order == kDescending || order == kMixed) std::reverse(numbers.begin(), numbers.end());
+    if (order == kRandom) std::shuffle(numbers.begin(), numbers.end(), random);
+    block_.used = 64;
+    TestMap map = Another(options);
+    uint64_t keys = 0;
+    for (uint64_t i = 0; i < kKeys; i++) {
+      uint64_t tids = order == kMixed && i / 40 % 2 != 0 ? 1 + i % 20 : each;
+      for (uint64_t tid = 0; tid < tids; tid++) {
+        ASSERT_EQ(map.Put(BigEndian(numbers[i]), tid, 0, ""), AlexPut::kAdded);
+      }
+      keys += tids;
+    }
+    AlexStats stats = map.Stats();
+    EXPECT_EQ(stats.keys, keys);
+    EXPECT_LE(stats.levels, 16u) << each << " each, gap " << gap << ", order " << order;
+    AlexItem item;
+    for (uint64_t number : numbers) ASSERT_TRUE(map.Find(BigEndian(number), 0, &item));
+  };
+  for (int order : {kAscending, kDescending, kRandom, kMixed}) {
+    for (uint64_t gap : {uint64_t{1}, uint64_t{7}, uint64_t{3'600'000'000}}) {
+      check(kTinyOptions, 30, gap, order);
+      check(kAlexBufferOptions, 30, gap, order);
+    }
+    check(kTinyOptions, 300, 3'600'000'000, order);
+    check(kAlexBufferOptions, 1000, 3'600'000'000, order);
   }
 }
 
