@@ -1,9 +1,12 @@
 #include "am/callbacks.h"
 #include "am/slot.h"
 #include "engine/row_life.h"
+#include "mvcc/visibility.h"
 #include "pg/storage_table.h"
+#include "wal/log.h"
 
 extern "C" {
+#include "access/parallel.h"
 #include "access/relscan.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
@@ -161,6 +164,11 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
   table_endscan(scan);
   if (own_snapshot) UnregisterSnapshot(snapshot);
   EndEvaluation(info, &evaluation);
+  // Rows that are dead to everyone here have no entry; a standby's older snapshots may see them.
+  bool is_new = table->rd_createSubid != InvalidSubTransactionId;
+  if (judge && storage != 0 && !is_new && !IsParallelWorker()) {
+    LogIndexCleanup(table, WidenXid(oldest_xmin));
+  }
   return live_rows;
 }
 

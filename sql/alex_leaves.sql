@@ -1,0 +1,62 @@
+-- Leaves that grow, shrink, become empty and merge: every entry stays where it is looked for.
+CREATE TABLE gaps (id int PRIMARY KEY) USING omendb WITH (autovacuum_enabled = off);
+INSERT INTO gaps SELECT generate_series(1, 5000);
+SELECT omendb.flush();
+DELETE FROM gaps WHERE id BETWEEN 1000 AND 3000;
+VACUUM gaps;
+SELECT omendb.flush();
+SELECT omendb.check_index('gaps_pkey');
+-- Into the hole, at several places of it.
+INSERT INTO gaps SELECT generate_series(1500, 1520);
+SELECT omendb.flush();
+INSERT INTO gaps SELECT generate_series(1600, 2500);
+SELECT omendb.flush();
+SELECT omendb.check_index('gaps_pkey');
+SELECT omendb.compact('gaps');
+SELECT omendb.check_index('gaps_pkey');
+-- A queue: the low end goes, again and again, and what is empty does not stay.
+CREATE TABLE queue (id bigint PRIMARY KEY) USING omendb WITH (autovacuum_enabled = off);
+DO $$
+BEGIN
+  FOR i IN 0..9 LOOP
+    INSERT INTO queue SELECT i * 3000 + g FROM generate_series(1, 3000) g;
+    DELETE FROM queue WHERE id <= i * 3000 + 2900;
+    COMMIT;
+  END LOOP;
+END $$;
+VACUUM queue;
+SELECT omendb.flush();
+SELECT stored_entries, leaves <= 2 AS few_leaves FROM omendb.index_stat('queue_pkey');
+SELECT omendb.check_index('queue_pkey'), min(id), max(id) FROM queue;
+DELETE FROM queue;
+VACUUM queue;
+SELECT omendb.flush();
+SELECT omendb.check_index('queue_pkey');
+INSERT INTO queue VALUES (1), (29000), (50000);
+SELECT omendb.flush();
+SET enable_seqscan = off;
+SELECT id FROM queue ORDER BY id DESC;
+RESET enable_seqscan;
+-- Equal keys over many leaves, removed from the middle.
+CREATE TABLE same_keys (k int, n int) USING omendb WITH (autovacuum_enabled = off);
+CREATE INDEX same_keys_k ON same_keys USING alex (k);
+INSERT INTO same_keys SELECT g % 3, g FROM generate_series(1, 9000) g;
+SELECT omendb.flush();
+DELETE FROM same_keys WHERE k = 1 AND n BETWEEN 2000 AND 7000;
+VACUUM same_keys;
+SELECT omendb.flush();
+SELECT omendb.check_index('same_keys_k');
+SET enable_seqscan = off;
+SELECT k, count(*), sum(n) FROM same_keys WHERE k = 1 GROUP BY k;
+RESET enable_seqscan;
+-- Long keys: few in a leaf.
+CREATE TABLE long_keys (k text COLLATE "C" PRIMARY KEY) USING omendb WITH (autovacuum_enabled = off);
+INSERT INTO long_keys SELECT repeat(md5((g % 100)::text), 100) || g FROM generate_series(1, 600) g;
+SELECT omendb.flush();
+SELECT omendb.check_index('long_keys_pkey');
+DELETE FROM long_keys WHERE k < repeat('8', 10);
+VACUUM long_keys;
+SELECT omendb.flush();
+SELECT omendb.check_index('long_keys_pkey') = count(*) AS same FROM long_keys;
+SELECT omendb.relation_size('long_keys_pkey') > 100000 AS has_a_size;
+DROP TABLE gaps, queue, same_keys, long_keys;
