@@ -12,6 +12,7 @@ extern "C" {
 #include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 }
 
@@ -47,6 +48,7 @@ struct AlexScan {
   bool has_current;  // current_* is the entry last given
   Place current, marked;
   bool has_mark;
+  bool recheck;
   MemoryContext tuple_context;  // what xs_itup is made in
 };
 
@@ -148,6 +150,10 @@ void Prepare(IndexScanDesc scan) {
     RescanIndexQuals(state->quals, scan->indexRelation, scan->keyData, scan->numberOfKeys);
   }
   MemoryContextSwitchTo(caller);
+  // Heap may use a TID again between the batch and the fetch: an MVCC snapshot does not see the new
+  // row, but ON CONFLICT, which looks at what is not committed yet, must compare the key.
+  bool sees_newer = scan->xs_snapshot != nullptr && !IsMVCCSnapshot(scan->xs_snapshot);
+  state->recheck = state->quals->recheck || (sees_newer && !scan->xs_want_itup);
   pgstat_count_index_scan(scan->indexRelation);
 }
 
@@ -186,7 +192,7 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
   while (NextEntry(state, ScanDirectionIsBackward(direction), &entry)) {
     if (!EntryMatches(state->quals, entry.key)) continue;
     scan->xs_heaptid = NumberToTid(entry.tid);
-    scan->xs_recheck = state->quals->recheck;
+    scan->xs_recheck = state->recheck;
     if (scan->xs_want_itup) ShowTuple(scan, entry);
     return true;
   }
