@@ -14,7 +14,9 @@ namespace omendb {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint32_t kKeysPerLine = 64;  // a byte for each key
+// Nearly seven bits for each key: with the records of the leaves 1.1 bytes of memory an entry. One key
+// in twenty that is not there seems to be.
+constexpr uint32_t kKeysPerLine = 76;
 constexpr int kProbes = 5;
 constexpr AlexOptions kOptions = {
     .leaf_cap = 16 << 10, .node_cap = 256 << 10, .plain_cap = 4 << 10};
@@ -120,7 +122,7 @@ void LeafDirectory::Remove(uint32_t map, Slice low) const {
 }
 
 void LeafDirectory::NewFilter(uint32_t keys, LeafInfo* info) const {
-  uint32_t lines = (keys + kKeysPerLine - 1) / kKeysPerLine;
+  uint32_t lines = (keys + kKeysPerLine / 2) / kKeysPerLine;
   lines = lines == 0 ? 1 : lines > 1024 ? 1024 : lines;
   info->filter = arena_.Allocate(lines * kLine);
   info->filter_lines = info->filter == 0 ? uint16_t{0} : static_cast<uint16_t>(lines);

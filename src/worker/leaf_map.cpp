@@ -52,8 +52,7 @@ void LeafMap::Put(Slice low, const LeafInfo& info) {
 }
 
 void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {
-  // Room for what operands may still add.
-  directory_.NewFilter(info->count + info->count / 8, info);
+  directory_.NewFilter(info->count, info);
   if (info->filter == 0) return;
   for (view->First(); view->Valid(); view->Next()) {
     directory_.AddToFilter(*info, HashKey(view->entry().key));

@@ -1,0 +1,147 @@
+// The leaf directory: it leads to the leaf that covers a position or says that it does not know,
+// and its filters never deny a key that they were given.
+#include "store/leaf_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace omendb {
+namespace {
+
+struct Memory {
+  explicit Memory(size_t size)
+      : bytes(static_cast<char*>(std::aligned_alloc(64, size)), std::free),
+        directory(LeafDirectory::Format(bytes.get(), size)) {}
+  std::unique_ptr<char, decltype(&std::free)> bytes;
+  LeafDirectory directory;
+};
+
+std::string Key(uint64_t number) {
+  std::string key(1, '\1');
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift));
+  return key + "tid123";
+}
+
+LeafInfo Info(uint32_t count, bool next_known = true) {
+  LeafInfo info;
+  info.count = count;
+  info.flags = next_known ? kNextKnown : 0;
+  return info;
+}
+
+TEST(LeafDirectory, LeadsToTheLeafThatCoversAPosition) {
+  Memory memory(8 << 20);
+  uint32_t map = memory.directory.Create("\1");
+  ASSERT_NE(map, 0u);
+  std::map<std::string, uint32_t> model;
+  std::mt19937_64 random(3);
+  ASSERT_TRUE(memory.directory.Put(map, "", Info(7)));
+  model[""] = 7;
+  for (uint32_t i = 0; i < 5000; i++) {
+    std::string low = Key(random());
+    if (i % 5 == 4) {
+      auto gone = std::next(model.begin());
+      memory.directory.Remove(map, gone->first);
+      model.erase(gone);
+    }
+    ASSERT_TRUE(memory.directory.Put(map, low, Info(i)));
+    model[low] = i;
+  }
+  for (int i = 0; i < 20000; i++) {
+    std::string position = i % 2 == 0 ? Key(random()) : std::next(model.begin(), i % 1000)->first;
+    auto behind = model.upper_bound(position);
+    std::string low, high;
+    LeafInfo info;
+    ASSERT_TRUE(memory.directory.Find(map, position, &low, &high, &info));
+    EXPECT_EQ(high, behind == model.end() ? "" : behind->first);
+    EXPECT_EQ(low, std::prev(behind)->first);
+    EXPECT_EQ(info.count, std::prev(behind)->second);
+  }
+  EXPECT_EQ(memory.directory.StatsOf(map).leaves, model.size());
+}
+
+TEST(LeafDirectory, SaysThatItDoesNotKnow) {
+  Memory memory(1 << 20);
+  uint32_t map = memory.directory.Create("");
+  std::string low, high;
+  LeafInfo info;
+  EXPECT_FALSE(memory.directory.Find(map, Key(5), &low, &high, &info));
+  // Where the next leaf begins is known, but nothing of it.
+  ASSERT_TRUE(memory.directory.Put(map, Key(10), Info(1)));
+  ASSERT_TRUE(memory.directory.Put(map, Key(20), Info(0, false)));
+  EXPECT_FALSE(memory.directory.Find(map, Key(9), &low, &high, &info));
+  ASSERT_TRUE(memory.directory.Find(map, Key(19), &low, &high, &info));
+  EXPECT_EQ(low, Key(10));
+  EXPECT_EQ(high, Key(20));
+  EXPECT_FALSE(memory.directory.Find(map, Key(20), &low, &high, &info));
+}
+
+TEST(LeafDirectory, FiltersNeverDenyAKeyAndMostlyDenyOthers) {
+  Memory memory(8 << 20);
+  std::mt19937_64 random(9);
+  int wrong = 0, asked = 0;
+  for (uint32_t keys : {1u, 10u, 100u, 300u, 400u, 512u, 5000u}) {
+    LeafInfo info;
+    memory.directory.NewFilter(keys, &info);
+    ASSERT_NE(info.filter, 0u);
+    std::vector<std::string> added;
+    for (uint32_t i = 0; i < keys; i++) {
+      added.push_back(Key(random()).substr(0, 9));
+      memory.directory.AddToFilter(info, HashKey(added.back()));
+    }
+    for (const std::string& key : added) {
+      ASSERT_TRUE(memory.directory.MayHave(info, HashKey(key)));
+    }
+    for (int i = 0; i < 2000; i++) {
+      wrong += memory.directory.MayHave(info, HashKey(Key(random()).substr(0, 9)));
+      asked++;
+    }
+    memory.directory.FreeFilter(info);
+  }
+  EXPECT_LT(wrong, asked / 10);
+  EXPECT_TRUE(memory.directory.MayHave(LeafInfo{}, HashKey("anything")));
+}
+
+TEST(LeafDirectory, GivesItsMemoryBack) {
+  Memory memory(2 << 20);
+  size_t used = 0;
+  for (int round = 0; round < 50; round++) {
+    uint32_t map = memory.directory.Create("\1");
+    ASSERT_NE(map, 0u) << round;
+    for (uint64_t i = 0; i < 2000; i++) {
+      LeafInfo info = Info(400);
+      memory.directory.NewFilter(400, &info);
+      ASSERT_NE(info.filter, 0u) << round;
+      ASSERT_TRUE(memory.directory.Put(map, Key(i * 1000), info)) << round;
+    }
+    memory.directory.Drop(map);
+    if (round == 5) used = memory.directory.arena().used();
+  }
+  EXPECT_LE(memory.directory.arena().used(), used + used / 4);
+}
+
+TEST(LeafDirectory, WithoutRoomSaysSo) {
+  Memory memory(LeafDirectory::MinimumSize());
+  uint32_t map = memory.directory.Create("");
+  ASSERT_NE(map, 0u);
+  uint64_t put = 0;
+  while (memory.directory.Put(map, Key(put), Info(1))) put++;
+  EXPECT_GT(put, 100u);
+  std::string low, high;
+  LeafInfo info;
+  for (uint64_t i = 0; i < put; i++) {
+    ASSERT_TRUE(memory.directory.Find(map, Key(i), &low, &high, &info));
+    ASSERT_EQ(low, Key(i));
+  }
+  memory.directory.NewFilter(400, &info);
+  EXPECT_EQ(info.filter_lines == 0, info.filter == 0);
+}
+
+}  // namespace
+}  // namespace omendb
