@@ -10,21 +10,6 @@
 
 namespace omendb {
 
-// Gives a packed leaf that nothing will be appended to any more the model of what it has.
-template <typename Memory>
-void AlexMap<Memory>::Retrain(Leaf* leaf) {
-  using namespace alex;
-  if (leaf->count == 0) return;
-  Fit fit = Fit::Of(leaf->slots, leaf->count);
-  uint64_t first = leaf->slots[0].number;
-  Model model = ModelFrom(fit, first, leaf->slots[leaf->count - 1].number - first, 1);
-  Store(leaf->plain, static_cast<uint8_t>(fit.error > kMaxError));
-  Store(leaf->base, model.base);
-  Store(leaf->slope, model.slope);
-  Store(leaf->intercept, model.intercept);
-  Store(leaf->shift, model.shift);
-}
-
 // REQUIRES: as Split, and the last entry is the new one, and nothing lies beyond the leaf.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf* leaf,
@@ -155,9 +140,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
   obsolete ? UnlockObsolete(parent->word) : Unlock(parent->word);
   if (renew && !wrap) memory_.Retire(path.nodes[level], Node::Bytes(node->size));
   Store(leaf->high, number - 1);
-  Store(leaf->end, static_cast<uint32_t>(boundary.left));
-  Store(leaf->count, static_cast<uint32_t>(boundary.left));
-  Retrain(leaf);
+  Refit(leaf, boundary.left, 1);
   Unlock(leaf->word);
   return Growth::kDone;
 }

@@ -75,31 +75,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
   return Growth::kDone;
 }
 
-template <typename Memory>
-struct AlexMap<Memory>::Halves {
-  uint32_t left = 0, right = 0;
-};
-
-template <typename Memory>
-bool AlexMap<Memory>::BuildHalves(Leaf* leaf, const Shape& shape, alex::Boundary boundary,
-                                  size_t count, bool append, Halves* to) {
-  using namespace alex;
-  const AlexOptions& options = header()->options;
-  Builder builder(memory_, options, false, append);
-  const Slot* entries = leaf->slots;
-  uint64_t middle = shape.LowOf(boundary.child);
-  size_t right = count - boundary.left;
-  to->left = builder.BuildLeaf(leaf->space, entries, boundary.left, leaf->low, middle - 1,
-                               SlotsFor(boundary.left, options));
-  if (to->left == 0) return false;
-  to->right = builder.BuildLeaf(leaf->space, entries + boundary.left, right, middle, leaf->high,
-                                SlotsFor(right, options));
-  if (to->right != 0) return true;
-  builder.Discard(to->left);
-  return false;
-}
-
-// Two leaves instead of one, where the parent, or a larger one, has a boundary.
+// A second leaf for the right half, where the parent, or a larger one, has a boundary.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
                                                         size_t count, bool append) {
@@ -150,8 +126,16 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     wide = builder.NewNode(parent->space, {shape.base, shape.shift, shape.size}, parent->low,
                            parent->high);
   }
-  Halves halves;
-  if ((widen && wide == 0) || !BuildHalves(leaf, shape, boundary, count, append, &halves)) {
+  uint32_t right = 0;
+  uint64_t middle = shape.LowOf(boundary.child);
+  if (!widen || wide != 0) {
+    size_t rest = count - boundary.left;
+    size_t size = std::max<size_t>(SlotsFor(rest, options), leaf->size);
+    right =
+        Builder(memory_, options, false, append)
+            .BuildLeaf(leaf->space, leaf->slots + boundary.left, rest, middle, leaf->high, size);
+  }
+  if (right == 0) {
     if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;
@@ -164,7 +148,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     target->children = parent->children;
   }
   for (size_t i = run.begin; i < run.end; i++) {
-    Store(target->child[i], i >= boundary.child ? halves.right : halves.left);
+    Store(target->child[i], i >= boundary.child ? right : path.leaf);
   }
   target->children++;
   if (widen) {
@@ -175,8 +159,9 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   } else {
     Unlock(parent->word);
   }
-  UnlockObsolete(leaf->word);
-  memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+  Store(leaf->high, middle - 1);
+  Refit(leaf, boundary.left, static_cast<double>(leaf->size) / static_cast<double>(boundary.left));
+  Unlock(leaf->word);
   return Growth::kDone;
 }
 

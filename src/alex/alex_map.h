@@ -87,11 +87,7 @@ class AlexMap {
   Growth Divide(const Path& path, Leaf* leaf, size_t count);
   Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append);
   Growth Append(const Path& path, Leaf* leaf, size_t count);
-  void Retrain(Leaf* leaf);
-  struct Halves;
   struct Parts;
-  bool BuildHalves(Leaf* leaf, const Shape& shape, alex::Boundary boundary, size_t count,
-                   bool append, Halves* to);
   void Shrink(const Path& path, Leaf* leaf);
 
   Memory memory_;

@@ -6,9 +6,6 @@
 
 namespace omendb::alex {
 
-// A leaf whose ranks are predicted worse than this (mean, in entries) is plain, and small.
-inline constexpr double kMaxError = 24;
-
 template <typename Memory>
 class Builder {
  public:

@@ -9,6 +9,9 @@
 
 namespace omendb::alex {
 
+// A leaf whose ranks are predicted worse than this (mean, in entries) is plain, and small.
+inline constexpr double kMaxError = 24;
+
 // Least squares of rank over number, for entries in ascending order.
 struct Fit {
   double slope = 0;      // ranks per number
@@ -49,6 +52,46 @@ inline Model ModelFrom(const Fit& fit, uint64_t first, uint64_t range, double sc
   model.intercept = static_cast<int64_t>(
       std::clamp(fit.intercept * scale, -1048576.0 * 512, 1048576.0 * 512) * 4294967296.0);
   return model;
+}
+
+// Keeps only the first `count` entries of a packed leaf, gives it a model of these and spreads them
+// by `scale` slots a rank. REQUIRES: the leaf's lock, 0 < count.
+inline void Refit(Leaf* leaf, size_t count, double scale) {
+  Fit fit = Fit::Of(leaf->slots, count);
+  uint64_t first = leaf->slots[0].number;
+  Model model = ModelFrom(fit, first, leaf->slots[count - 1].number - first, scale);
+  bool plain = fit.error > kMaxError;
+  Store(leaf->plain, static_cast<uint8_t>(plain));
+  Store(leaf->base, model.base);
+  Store(leaf->slope, model.slope);
+  Store(leaf->intercept, model.intercept);
+  Store(leaf->shift, model.shift);
+  Store(leaf->count, static_cast<uint32_t>(count));
+  if (scale <= 1) {
+    Store(leaf->begin, uint32_t{0});
+    Store(leaf->end, static_cast<uint32_t>(count));
+    return;
+  }
+  // From the last one on, since none moves to the left.
+  size_t next = leaf->size;
+  Slot after{};
+  for (size_t i = count; i-- > 0;) {
+    Slot slot = leaf->slots[i];
+    int64_t wish =
+        plain ? static_cast<int64_t>(static_cast<double>(i) * scale)
+              : Predict(model.base, model.slope, model.intercept, model.shift, slot.number);
+    size_t place = static_cast<size_t>(
+        std::clamp(wish, static_cast<int64_t>(i), static_cast<int64_t>(next) - 1));
+    if (i + 1 == count) {
+      Store(leaf->end, static_cast<uint32_t>(place + 1));
+    } else {
+      for (size_t j = place + 1; j < next; j++) SetSlot(leaf, j, after.number, after.value | kGap);
+    }
+    SetSlot(leaf, place, slot.number, slot.value);
+    next = place;
+    after = slot;
+  }
+  Store(leaf->begin, static_cast<uint32_t>(next));
 }
 
 // Ranges of numbers for a model node over entries in ascending order that are not all equal. It
