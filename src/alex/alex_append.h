@@ -41,7 +41,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
     uint64_t number = child == 0 ? 0 : shape.LowOf(child);
     uint32_t below = level + 1 < path.depth ? path.nodes[level + 1] : path.leaf;
     if (child == 0 || number <= first || number > last) continue;
-    if (child < node->size && node->child[child] != below) continue;
+    if (child < node->size && Load(node->child[child]) != below) continue;
     if (child == RunOf(node, std::min<size_t>(child, node->size - 1)).begin) continue;
     size_t left = CountBelow(entries, count, number);
     if (level + 1 == path.depth && left < count / 2) continue;

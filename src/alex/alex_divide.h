@@ -37,8 +37,8 @@ struct AlexMap<Memory>::Parts {
 
 // REQUIRES: as Split, for a sorted parent; the leaf has more than one number.
 template <typename Memory>
-typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf* leaf,
-                                                         size_t count) {
+typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf* leaf, size_t count,
+                                                         bool append, bool front) {
   using namespace alex;
   using Part = typename Builder::Part;
   if (path.depth > Path::kKept) return Growth::kNotThatWay;
@@ -46,6 +46,14 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
   Builder builder(memory_, header()->options, false);
   auto node_at = [&](size_t i) { return At<Node>(base, path.nodes[i]); };
   auto holder_of = [&](size_t i) { return i == 0 ? path.space : path.nodes[i - 1]; };
+
+  const Slot* entries = leaf->slots;
+  bool equal = entries[0].number == entries[count - 1].number;
+  Cut cut{0, 0, front};
+  if (!equal) {
+    cut.left = Builder::FindCut(entries, count, front ? count / 8 : count / 2);
+    cut.number = entries[cut.left].number;
+  }
 
   // Locks and makes what is needed, upwards: a node for the last level, two for each one below.
   uint32_t made[2 * kSortedSplits + 1];
@@ -88,7 +96,13 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
   Part parts[Builder::kMostParts];
   size_t size = 0;
   if (growth == Growth::kDone) {
-    size = builder.BuildParts(leaf->space, leaf->slots, count, leaf->low, leaf->high, parts);
+    if (equal) {
+      size = builder.BuildParts(leaf->space, leaf->slots, count, leaf->low, leaf->high, parts);
+    } else if (uint32_t beside = BuildBeside(leaf, count, cut, append); beside != 0) {
+      size = 2;
+      parts[0] = {leaf->low, front ? beside : path.leaf};
+      parts[1] = {cut.number, front ? path.leaf : beside};
+    }
     if (size == 0) growth = Growth::kNoRoom;
   }
   if (growth != Growth::kDone) {
@@ -129,8 +143,13 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
     UnlockObsolete(node->word);
     memory_.Retire(path.nodes[i], node->bytes());
   }
-  UnlockObsolete(leaf->word);
-  memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+  if (equal) {
+    UnlockObsolete(leaf->word);
+    memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+  } else {
+    KeepBeside(leaf, count, cut);
+    Unlock(leaf->word);
+  }
   return Growth::kDone;
 }
 

@@ -1,9 +1,12 @@
 // AlexMap: what happens to a leaf that is full. Part of alex/alex_map.h.
 //
 // The leaf is locked; its parent is locked next, and the parent's holder if the parent is replaced
-// too. The full leaf's entries and the new one are packed in place, and what replaces it is built
-// from them: a larger leaf, two leaves side by side, or a node below. So one Put changes the
-// structure once at most.
+// too. The full leaf's entries and the new one are packed in place. Then a larger leaf or a node
+// with new leaves takes its place; or it is cut in two, and stays where it is as one part: so
+// little memory is given up, which an arena may not be able to use again.
+//
+// Who only adds before all others cuts off few entries, as appends do at the other end: then the
+// full leaf stays nearly full.
 #pragma once
 
 #include "alex/alex_map.h"
@@ -38,6 +41,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
   using namespace alex;
   const AlexOptions& options = header()->options;
   bool append = place + 1 == count && leaf->high == UINT64_MAX;
+  bool front = leaf->slots[place].number == leaf->slots[0].number && leaf->low == 0;
   Builder builder(memory_, options, false, append);
   Head* parent = At<Head>(memory_.base(), path.parent);
   uint32_t replacement = 0;
@@ -57,11 +61,11 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
     bool deep = path.depth >= kDeep && leaf->low < leaf->high;
     if (node != nullptr && node->sorted && leaf->low < leaf->high &&
         (deep || Builder::IsMostlyOne(leaf->slots, count))) {
-      Growth growth = Divide(path, leaf, count);
+      Growth growth = Divide(path, leaf, count, append, front);
       if (growth != Growth::kNotThatWay) return growth;
     }
     if (node != nullptr && !node->sorted && !equal) {
-      Growth growth = Split(path, leaf, node, count, append);
+      Growth growth = Split(path, leaf, node, count, append, front);
       if (growth != Growth::kNotThatWay) return growth;
     }
     replacement = deep ? builder.BuildSorted(leaf->space, leaf->slots, count, leaf->low, leaf->high)
@@ -75,28 +79,79 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
   return Growth::kDone;
 }
 
+// Where a leaf is cut in two: the right part begins with `number`, the left one has `left` entries.
+// One of them is a new leaf: the right one, or, front, the left one, since all further entries come
+// there.
+template <typename Memory>
+struct AlexMap<Memory>::Cut {
+  uint64_t number;
+  size_t left;
+  bool front;
+};
+
+template <typename Memory>
+uint32_t AlexMap<Memory>::BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append) {
+  using namespace alex;
+  const AlexOptions& options = header()->options;
+  Builder builder(memory_, options, false, append);
+  const Slot* entries = leaf->slots;
+  if (cut.front) {
+    Fit fit = Fit::Of(entries, count);
+    return builder.BuildLeaf(leaf->space, entries, cut.left, leaf->low, cut.number - 1, leaf->size,
+                             &fit, true);
+  }
+  size_t rest = count - cut.left;
+  return builder.BuildLeaf(leaf->space, entries + cut.left, rest, cut.number, leaf->high,
+                           std::max<size_t>(SlotsFor(rest, options), leaf->size));
+}
+
+// Makes the leaf the other part. REQUIRES: its lock; the new leaf can be reached.
+template <typename Memory>
+void AlexMap<Memory>::KeepBeside(Leaf* leaf, size_t count, const Cut& cut) {
+  using namespace alex;
+  size_t kept = cut.left;
+  if (cut.front) {
+    kept = count - cut.left;
+    for (size_t i = 0; i < kept; i++) MoveSlot(leaf, i, cut.left + i);
+    Store(leaf->low, cut.number);
+  } else {
+    Store(leaf->high, cut.number - 1);
+  }
+  Refit(leaf, kept, static_cast<double>(leaf->size) / static_cast<double>(kept));
+}
+
 // A second leaf for the right half, where the parent, or a larger one, has a boundary.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
-                                                        size_t count, bool append) {
+                                                        size_t count, bool append, bool front) {
   using namespace alex;
   const AlexOptions& options = header()->options;
   size_t index = parent->IndexOf(leaf->low);
   Run run = RunOf(parent, index);
   Shape shape = parent->shape();  // of the node that takes the parent's place
-  Boundary boundary = FindBoundary(shape, run, leaf->slots, count);
+  const Slot* entries = leaf->slots;
+  auto find = [&] {
+    Boundary at = front ? FindFrontBoundary(shape, run, entries, count) : Boundary{};
+    if (at.child != 0) return at;
+    front = false;
+    return FindBoundary(shape, run, entries, count);
+  };
+  uint64_t pivot = entries[front ? count / 8 : count / 2].number;
+  bool wish_front = front;
+  Boundary boundary = find();
   bool widen = boundary.child == 0;
   if (widen) {
     size_t most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 32 + 64);
-    uint64_t middle = leaf->slots[count / 2].number;
     uint64_t last = parent->base + (uint64_t{parent->size - 1} << parent->shift);
     uint64_t width = uint64_t{1} << parent->shift;
-    if (middle > last && middle - last >= width) {  // beyond the right edge
+    if (pivot > last && pivot - last >= width) {  // beyond the right edge
       uint64_t room = (UINT64_MAX - last) >> parent->shift;
       uint64_t more = most > parent->size ? most - parent->size : 0;
       shape.size += static_cast<uint32_t>(std::min({uint64_t{parent->size}, room, more}));
-    } else if (middle < parent->base) {
+    } else if (pivot < parent->base) {
       uint64_t room = (parent->base - parent->low) >> parent->shift;
+      // Twice as many: what comes next will be there, and a little more each time costs much.
+      most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 64 + 64);
       uint64_t more = most > parent->size ? most - parent->size : 0;
       more = std::min({uint64_t{parent->size}, room, more});
       shape.size += static_cast<uint32_t>(more);
@@ -110,7 +165,8 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     // Children beyond the node's high number, which nobody asks for, belong to the last leaf too.
     run.begin = run.begin == 0 ? 0 : shape.IndexOf(leaf->low);
     run.end = run.end == parent->size ? shape.size : shape.IndexOf(leaf->high) + 1;
-    boundary = FindBoundary(shape, run, leaf->slots, count);
+    front = wish_front;
+    boundary = find();
     if (boundary.child == 0) return Growth::kNotThatWay;
   }
   Head* grand = nullptr;
@@ -126,16 +182,9 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     wide = builder.NewNode(parent->space, {shape.base, shape.shift, shape.size}, parent->low,
                            parent->high);
   }
-  uint32_t right = 0;
-  uint64_t middle = shape.LowOf(boundary.child);
-  if (!widen || wide != 0) {
-    size_t rest = count - boundary.left;
-    size_t size = std::max<size_t>(SlotsFor(rest, options), leaf->size);
-    right =
-        Builder(memory_, options, false, append)
-            .BuildLeaf(leaf->space, leaf->slots + boundary.left, rest, middle, leaf->high, size);
-  }
-  if (right == 0) {
+  Cut cut{shape.LowOf(boundary.child), boundary.left, front};
+  uint32_t added = widen && wide == 0 ? 0 : BuildBeside(leaf, count, cut, append);
+  if (added == 0) {
     if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;
@@ -148,7 +197,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     target->children = parent->children;
   }
   for (size_t i = run.begin; i < run.end; i++) {
-    Store(target->child[i], i >= boundary.child ? right : path.leaf);
+    Store(target->child[i], (i >= boundary.child) != front ? added : path.leaf);
   }
   target->children++;
   if (widen) {
@@ -159,8 +208,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   } else {
     Unlock(parent->word);
   }
-  Store(leaf->high, middle - 1);
-  Refit(leaf, boundary.left, static_cast<double>(leaf->size) / static_cast<double>(boundary.left));
+  KeepBeside(leaf, count, cut);
   Unlock(leaf->word);
   return Growth::kDone;
 }

@@ -84,10 +84,13 @@ class AlexMap {
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
-  Growth Divide(const Path& path, Leaf* leaf, size_t count);
-  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append);
+  Growth Divide(const Path& path, Leaf* leaf, size_t count, bool append, bool front);
+  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append, bool front);
   Growth Append(const Path& path, Leaf* leaf, size_t count);
   struct Parts;
+  struct Cut;
+  uint32_t BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append);
+  void KeepBeside(Leaf* leaf, size_t count, const Cut& cut);
   void Shrink(const Path& path, Leaf* leaf);
 
   Memory memory_;

@@ -45,10 +45,10 @@ class Builder {
     return BuildNode(space, entries, count, low, high, Ranges::Of(entries, count, Fanout(count)));
   }
 
-  // append: the fit of the entries before these, when all further ones will come at the end: then
-  // the model leaves no gaps between them.
+  // ahead: the fit of these entries and those at their one end, when all further ones will come at
+  // the other (front: before them): then the model leaves no gaps between them.
   uint32_t BuildLeaf(uint32_t space, const Slot* entries, size_t count, uint64_t low, uint64_t high,
-                     size_t size, const Fit* append = nullptr) {
+                     size_t size, const Fit* ahead = nullptr, bool front = false) {
     uint32_t offset = memory_.Allocate(Leaf::Bytes(size));
     if (offset == 0) return 0;
     Leaf* leaf = At<Leaf>(memory_.base(), offset);
@@ -66,17 +66,23 @@ class Builder {
     Fit fit;
     uint64_t range = entries[count - 1].number - entries[0].number;
     double scale = static_cast<double>(size) / static_cast<double>(count);
-    if (append != nullptr) {
-      fit.slope = append->slope;
+    uint64_t first = entries[0].number;
+    if (ahead != nullptr) {
+      fit.slope = ahead->slope;
       scale = 1;
       double reach = fit.slope > 0 ? static_cast<double>(size) / fit.slope : 0;
       range = std::max(range, reach < 9e18 ? static_cast<uint64_t>(reach) : uint64_t{9} << 60);
+      if (front) {
+        uint64_t before = std::min(first, range);
+        fit.intercept = static_cast<double>(size - count) - fit.slope * static_cast<double>(before);
+        first -= before;
+      }
     } else {
       fit = Fit::Of(entries, count);
       leaf->plain = fit.error > kMaxError;
       if (appending_ && high == UINT64_MAX) scale = 1;
     }
-    Model model = ModelFrom(fit, entries[0].number, range, scale);
+    Model model = ModelFrom(fit, first, range, scale);
     leaf->base = model.base;
     leaf->slope = model.slope;
     leaf->intercept = model.intercept;
@@ -84,10 +90,11 @@ class Builder {
     size_t next = 0;
     double error = 0;
     for (size_t i = 0; i < count; i++) {
-      int64_t wish = leaf->plain ? static_cast<int64_t>(static_cast<double>(i) * scale)
-                                 : Predict(model.base, model.slope, model.intercept, model.shift,
-                                           entries[i].number);
       int64_t last = static_cast<int64_t>(size - (count - i));
+      int64_t wish = front         ? last
+                     : leaf->plain ? static_cast<int64_t>(static_cast<double>(i) * scale)
+                                   : Predict(model.base, model.slope, model.intercept, model.shift,
+                                             entries[i].number);
       size_t place = static_cast<size_t>(
           std::clamp(wish, static_cast<int64_t>(next), std::max(last, static_cast<int64_t>(next))));
       error += std::abs(static_cast<double>(wish) - static_cast<double>(place));
@@ -131,16 +138,22 @@ class Builder {
     return entries[count / 4].number == entries[count - 1 - count / 4].number;
   }
 
+  // Where another number begins, near `wish`. REQUIRES: there is more than one.
+  static size_t FindCut(const Slot* entries, size_t count, size_t wish) {
+    uint64_t number = entries[wish].number;
+    size_t left = CountBelow(entries, count, number), right = wish;
+    while (right < count && entries[right].number == number) right++;
+    return left == 0 || (right < count && right - wish < wish - left) ? right : left;
+  }
+
   // Divides entries of one leaf [low, high]: in two where numbers differ, or the one number that
   // they have from the others, of which there are none yet. Returns how many parts; 0 = no room.
   // REQUIRES: low < high.
   size_t BuildParts(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high,
                     Part* parts) {
-    uint64_t number = entries[count / 2].number;
-    if (entries[0].number != entries[count - 1].number) {
-      size_t left = CountBelow(entries, count, number), right = left;
-      while (right < count && entries[right].number == number) right++;
-      if (left == 0 || (right < count && count - right > left)) left = right;
+    uint64_t number = entries[0].number;
+    if (number != entries[count - 1].number) {
+      size_t left = FindCut(entries, count, count / 2);
       number = entries[left].number;
       parts[0] = {low, BuildLeaf(space, entries, left, low, number - 1, SlotsFor(left, options_))};
       if (parts[0].child == 0) return 0;

@@ -10,16 +10,16 @@
 //   Record      one entry that does not fit into a slot
 //
 // Invariants
-//   1. [low, high] of a node or leaf never grows while it can be reached; low of a leaf never
-//   changes,
-//      high only shrinks (append splits), under its lock. So who finds a leaf that is not obsolete
-//      and whose range holds the number is at the right leaf, however old the path to it was.
+//   1. [low, high] of a node or leaf never grows while it can be reached; it shrinks under its
+//   lock.
+//      So who finds a leaf that is not obsolete and whose range holds the number is at the right
+//      leaf, however old the path to it was.
 //   2. Pointers to a node change under the lock of what holds them; the old node becomes obsolete
 //      (under its own lock) after the new one can be reached.
 //   3. Locks are taken from the leaf upwards; two leaves only by trying.
 //   4. Slots outside [begin, end) of a leaf are never interpreted, but they are zero or were
-//   entries
-//      once: a reader that races sees nothing else.
+//      entries once: a reader that races sees nothing else. They are written before begin or end
+//      makes them part of the leaf.
 #pragma once
 
 #include <atomic>

@@ -186,7 +186,7 @@ inline void InsertSlot(Leaf* leaf, size_t at, Slot slot) {
     return;
   }
   if (at == begin && begin > 0) {
-    size_t place = std::min(wish, begin - 1);
+    size_t place = leaf->low == 0 ? begin - 1 : std::min(wish, begin - 1);  // as above
     for (size_t i = place + 1; i < begin; i++) {
       SetSlot(leaf, i, leaf->slots[begin].number, leaf->slots[begin].value | kGap);
     }

@@ -73,7 +73,7 @@ inline void Refit(Leaf* leaf, size_t count, double scale) {
     return;
   }
   // From the last one on, since none moves to the left.
-  size_t next = leaf->size;
+  size_t next = leaf->size, end = 0;
   Slot after{};
   for (size_t i = count; i-- > 0;) {
     Slot slot = leaf->slots[i];
@@ -82,16 +82,17 @@ inline void Refit(Leaf* leaf, size_t count, double scale) {
               : Predict(model.base, model.slope, model.intercept, model.shift, slot.number);
     size_t place = static_cast<size_t>(
         std::clamp(wish, static_cast<int64_t>(i), static_cast<int64_t>(next) - 1));
-    if (i + 1 == count) {
-      Store(leaf->end, static_cast<uint32_t>(place + 1));
-    } else {
-      for (size_t j = place + 1; j < next; j++) SetSlot(leaf, j, after.number, after.value | kGap);
+    if (i + 1 == count) end = place + 1;
+    for (size_t j = place + 1; j < next && i + 1 < count; j++) {
+      SetSlot(leaf, j, after.number, after.value | kGap);
     }
     SetSlot(leaf, place, slot.number, slot.value);
     next = place;
     after = slot;
   }
+  // Last: a slot that was not used yet may have an entry whose record is gone.
   Store(leaf->begin, static_cast<uint32_t>(next));
+  Store(leaf->end, static_cast<uint32_t>(end));
 }
 
 // Ranges of numbers for a model node over entries in ascending order that are not all equal. It

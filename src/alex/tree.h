@@ -143,6 +143,14 @@ inline size_t CountBelow(const Slot* entries, size_t count, uint64_t number) {
       entries);
 }
 
+// The first one, for a leaf that only grows at its front: then the full one stays nearly full.
+inline Boundary FindFrontBoundary(const Shape& shape, Run run, const Slot* entries, size_t count) {
+  size_t child = std::max(shape.IndexOf(entries[0].number), run.begin) + 1;
+  if (child >= run.end) return {};
+  size_t left = CountBelow(entries, count, shape.LowOf(child));
+  return left > 0 && left <= count / 2 ? Boundary{child, left} : Boundary{};
+}
+
 // The best boundary of `shape` between children of `run`.
 inline Boundary FindBoundary(const Shape& shape, Run run, const Slot* entries, size_t count) {
   if (run.end - run.begin < 2) return {};

@@ -171,7 +171,7 @@ TEST(AlexConcurrencyTest, TinyNodes) { RunThreads(kTinyOptions, 20000); }
 TEST(AlexConcurrencyTest, BufferNodes) { RunThreads(kAlexBufferOptions, 20000); }
 
 // All append to one end, where nodes are extended.
-TEST(AlexConcurrencyTest, Appends) {
+void RunAppends(bool descending) {
   SharedBlock block(uint64_t{256} << 20);
   AlexArena arena = AlexArena::Format(block.memory(), block.size());
   Map map(arena, Map::Create(arena, "", kTinyOptions));
@@ -184,7 +184,7 @@ TEST(AlexConcurrencyTest, Appends) {
       uint32_t slot = arena.TakeSlot();
       for (uint64_t i = 0; i < kEach; i++) {
         AlexEpoch epoch(arena, slot);
-        uint64_t number = next++;
+        uint64_t number = descending ? ~next++ : next++;
         AlexItem item;
         wrong += map.Put(BigEndian(number), 1, 0, "") != AlexPut::kAdded;
         wrong += !map.Find(BigEndian(number), 1, &item);
@@ -196,12 +196,16 @@ TEST(AlexConcurrencyTest, Appends) {
   EXPECT_EQ(wrong, 0);
   Map::Iterator it(map);
   it.SeekToFirst();
-  for (uint64_t i = 0; i < kEach * kWriters; i++, it.Next()) {
+  uint64_t count = kEach * kWriters;
+  for (uint64_t i = 0; i < count; i++, it.Next()) {
     ASSERT_TRUE(it.Valid());
-    ASSERT_EQ(it.item().key, BigEndian(i));
+    ASSERT_EQ(it.item().key, BigEndian(descending ? i - count : i));
   }
   EXPECT_FALSE(it.Valid());
 }
+
+TEST(AlexConcurrencyTest, Appends) { RunAppends(false); }
+TEST(AlexConcurrencyTest, DescendingAppends) { RunAppends(true); }
 
 // What is retired comes back: a map that stays small takes no more memory.
 TEST(AlexConcurrencyTest, ArenaReusesMemory) {
