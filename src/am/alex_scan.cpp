@@ -152,8 +152,9 @@ void Prepare(IndexScanDesc scan) {
   MemoryContextSwitchTo(caller);
   // Heap may use a TID again between the batch and the fetch: an MVCC snapshot does not see the new
   // row, but ON CONFLICT, which looks at what is not committed yet, must compare the key.
-  bool sees_newer = scan->xs_snapshot != nullptr && !IsMVCCSnapshot(scan->xs_snapshot);
-  state->recheck = state->quals->recheck || (sees_newer && !scan->xs_want_itup);
+  bool sees_newer =
+      scan->xs_snapshot != nullptr && scan->xs_snapshot->snapshot_type == SNAPSHOT_DIRTY;
+  state->recheck = state->quals->recheck || sees_newer;
   pgstat_count_index_scan(scan->indexRelation);
 }
 
