@@ -109,7 +109,8 @@ is($node->safe_psql('postgres', "SET enable_seqscan = off; SELECT count(*) FROM 
 	$last / 1000, 'by index too');
 is($node->safe_psql('postgres', 'INSERT INTO plain VALUES (1); SELECT count(*) FROM plain'), 1, 'heap goes on');
 like(slurp_file($node->logfile, $from), qr/WARNING:.*could not write to the omendb store.*/, 'the log says so');
-ok(fill($writer, $last + 1), 'a second writer is refused as well');
+# What was refused asked for more at once than the next one does: that may find room for a while.
+ok(fill($writer, 1_000_000), 'a second writer is refused as well');
 $writer->query("UPDATE t SET body = reverse(body)", 120);
 is($writer->error, '53100', 'so is an update of everything');
 $writer->query("COPY t FROM STDIN;\n" . join('', map { "-$_\t" . rand() . rand() . rand() . rand() . rand() . "\n" } 1 .. 400000) . "\\.");
