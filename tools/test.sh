@@ -32,7 +32,11 @@ stop_tap_servers() {
   done
 }
 
-ok() { passed=$((passed + 1)); echo "ok     $1"; }
+# ok NAME [SECONDS]: long ones say how long they took.
+ok() {
+  passed=$((passed + 1))
+  if [ "${2:-0}" -ge 10 ]; then echo "ok     $1 ($2 s)"; else echo "ok     $1"; fi
+}
 
 skip() { skipped=$((skipped + 1)); echo "skip   $1: $2"; }
 
@@ -60,10 +64,10 @@ limited() {
 }
 
 one() {  # one NAME COMMAND...: a test that is one command
-  local name=$1 log=$logs/$1.log
+  local name=$1 log=$logs/$1.log start=$SECONDS
   shift
   if limited "${LIMIT:-300}" "$@" >"$log" 2>&1; then
-    ok "$name"
+    ok "$name" $((SECONDS - start))
   else
     [ $? != 124 ] || echo "timed out" >>"$log"
     bad "$name" "$log"
@@ -71,11 +75,12 @@ one() {  # one NAME COMMAND...: a test that is one command
 }
 
 unit_programs() {  # unit_programs FOLDER
-  local source program
+  local source program start=$SECONDS
   if ! limited 1800 "$MAKE" -s -j"$(nproc)" "$1-build" >"$logs/$1-build.log" 2>&1; then
     bad "$1 (build)" "$logs/$1-build.log"
     return
   fi
+  echo "built in $((SECONDS - start)) s"
   for source in test/unit/*_test.cpp; do
     [ -f "$source" ] || continue
     program=$BUILD/$1/$(basename "$source" .cpp)
@@ -161,7 +166,7 @@ remove_small_disk() {
 
 # The TAP tests start servers, so they run as the servers' user, on a copy where it may write.
 tap_files() {
-  local file name log pgxs reason
+  local file name log pgxs reason start
   pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
   tap_dir=$(mktemp -d /tmp/omendb-tap-XXXXXX)
   cp -R test/. "$tap_dir"
@@ -169,13 +174,14 @@ tap_files() {
   for file in test/t/*.pl; do
     [ -f "$file" ] || continue
     name=$(basename "$file" .pl) log=$logs/tap-$(basename "$file" .pl).log
+    start=$SECONDS
     [ "$name" != disk_full ] || make_small_disk
     if limited 900 env -C "$tap_dir" TESTDIR="$tap_dir" PGPORT=65432 \
       OMENDB_SMALL_DISK="$small_disk" \
       PG_REGRESS="$pgxs/src/test/regress/pg_regress" "${AS_SERVER_USER[@]}" \
       prove -v -I "$pgxs/src/test/perl" -I "$tap_dir/t" "t/$name.pl" >"$log" 2>&1; then
       reason=$(sed -n 's/^t\/[^ ]* \.* skipped: *//p' "$log")
-      if [ -n "$reason" ]; then skip "tap-$name" "$reason"; else ok "tap-$name"; fi
+      if [ -n "$reason" ]; then skip "tap-$name" "$reason"; else ok "tap-$name" $((SECONDS - start)); fi
     else
       [ $? != 124 ] || echo "timed out" >>"$log"
       cat "$tap_dir/tmp_check/log/regress_log_$name" >>"$log" 2>/dev/null
@@ -203,7 +209,9 @@ fi
 if wants unit "Unit tests"; then unit_programs unit; fi
 if wants asan "Unit tests under ASan and UBSan"; then unit_programs unit-asan; fi
 
+start=$SECONDS
 if build_and_install >"$logs/build.log" 2>&1; then
+  echo "== Built and installed the extension in $((SECONDS - start)) s"
   if wants regress "Regression tests"; then
     layer=regress regress_files regression.diffs ISOLATION=
   fi
