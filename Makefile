@@ -69,7 +69,7 @@ $(BUILD)/isolation:
 
 # Unit tests and micro-benchmarks: the rooms that know nothing of PostgreSQL, one program for
 # each file.
-PURE_ROOMS = base key alex block buffer store
+PURE_ROOMS = base key alex block buffer cache store
 # The bytes of WAL records need nothing of the server either.
 PURE_SOURCES = $(sort $(foreach room,$(PURE_ROOMS),$(wildcard src/$(room)/*.cpp))) \
     src/wal/records.cpp src/wal/index_record.cpp

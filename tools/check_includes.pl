@@ -7,15 +7,16 @@
 use strict;
 use warnings;
 
-my @below_engine = qw(base key alex block buffer store pg mvcc wal);
+my @below_engine = qw(base key alex block buffer cache store pg mvcc wal);
 my %may_include = (
   base   => [],
   key    => ['base'],
   alex   => ['base'],
   block  => ['base'],
   buffer => [qw(base key alex)],
+  cache  => ['base'],
   store  => [qw(base key block alex)],
-  pg     => [qw(base key alex block buffer store)],
+  pg     => [qw(base key alex block buffer cache store)],
   mvcc   => [qw(base pg)],
   wal    => [qw(base buffer pg)],
   engine => [@below_engine],
@@ -23,7 +24,7 @@ my %may_include = (
   am     => [ @below_engine, 'engine' ],
   ''     => [ @below_engine, qw(engine worker am) ],    # src/omendb.cpp
 );
-my %is_pure = map { $_ => 1 } qw(base key alex block buffer store);
+my %is_pure = map { $_ => 1 } qw(base key alex block buffer cache store);
 
 # Headers of the server by the folders that it has; anything else in quotes must be a room.
 my $server_header =

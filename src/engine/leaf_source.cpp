@@ -1,7 +1,6 @@
 #include "engine/leaf_source.h"
 
 #include <algorithm>
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,49 +25,14 @@ constexpr size_t kSources = 16;
 constexpr int kLeavesByName = 2;
 constexpr TidNumber kLastTid = (TidNumber{1} << 48) - 1;
 
-struct CachedLeaf {
-  StorageId storage;
-  std::string low;
-  uint64_t generation;  // that it was read at
-  std::string bytes;
+// A leaf that was read, and a place in it.
+struct Leaf {
+  std::string low, bytes;
   LeafView view;
 };
-using LeafPointer = std::shared_ptr<CachedLeaf>;
 
-// Most recently used first. Small: a look through all of it costs less than a read.
-std::list<LeafPointer>* g_cache = nullptr;
-size_t g_cache_bytes = 0;
-
-size_t BytesOf(const CachedLeaf& leaf) {
-  return sizeof(leaf) + leaf.low.size() + leaf.bytes.size();
-}
-
-LeafPointer FindCached(StorageId storage, Slice low, uint64_t changed) {
-  if (g_cache == nullptr) return nullptr;
-  for (auto at = g_cache->begin(); at != g_cache->end(); ++at) {
-    const CachedLeaf& leaf = **at;
-    if (leaf.storage != storage || leaf.low != low) continue;
-    if (leaf.generation < changed) {
-      g_cache_bytes -= BytesOf(leaf);
-      g_cache->erase(at);
-      return nullptr;
-    }
-    g_cache->splice(g_cache->begin(), *g_cache, at);
-    return g_cache->front();
-  }
-  return nullptr;
-}
-
-void Cache(const LeafPointer& leaf) {
-  if (g_cache == nullptr) g_cache = new std::list<LeafPointer>;
-  g_cache->push_front(leaf);
-  g_cache_bytes += BytesOf(*leaf);
-  // A quarter of the session's memory for blocks.
-  size_t budget = static_cast<size_t>(g_block_cache_size_kb) * 1024 / 4;
-  while (g_cache->size() > 1 && g_cache_bytes > budget) {
-    g_cache_bytes -= BytesOf(*g_cache->back());
-    g_cache->pop_back();
-  }
+uint64_t CacheKey(StorageId storage, Slice low) {
+  return HashKey(low) ^ storage * 0x9E3779B97F4A7C15ull;
 }
 
 // A reader missed a leaf: the store worker is to read them all.
@@ -89,26 +53,26 @@ class StoredLeaves : public LeafSource {
   bool failed() const { return failed_; }
   void Start(StorageEntry* entry) {
     entry_ = entry;
-    leaf_ = nullptr;
+    has_leaf_ = false;
     by_name_ = 0;
     failed_ = true;  // until a move succeeds
   }
 
   Status Seek(Slice key, TidNumber tid) override {
     OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid)));
-    if (leaf_ != nullptr) leaf_->view.Seek(key, tid);
+    if (has_leaf_) leaf_->view.Seek(key, tid);
     return SkipForward();
   }
   Status SeekBefore(Slice key, TidNumber tid) override {
     OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid)));
-    if (leaf_ != nullptr) leaf_->view.SeekBefore(key, tid);
+    if (has_leaf_) leaf_->view.SeekBefore(key, tid);
     return SkipBackward();
   }
   Status SeekToLast() override {
     OMENDB_RETURN_IF_ERROR(EnsureIterator());
     at_->Last();
     OMENDB_RETURN_IF_ERROR(LoadIterated());
-    if (leaf_ != nullptr) leaf_->view.Last();
+    if (has_leaf_) leaf_->view.Last();
     return SkipBackward();
   }
   Status Next() override {
@@ -119,7 +83,7 @@ class StoredLeaves : public LeafSource {
     leaf_->view.Prev();
     return SkipBackward();
   }
-  bool Valid() const override { return leaf_ != nullptr && leaf_->view.Valid(); }
+  bool Valid() const override { return has_leaf_ && leaf_->view.Valid(); }
   const IndexEntry& entry() const override { return leaf_->view.entry(); }
 
  private:
@@ -128,30 +92,28 @@ class StoredLeaves : public LeafSource {
     return store_->NewLeafIterator(storage_, &at_);
   }
 
-  // Makes a leaf of bytes that were read from the store the current one.
-  Status Adopt(Slice low, std::string bytes) {
-    auto leaf = std::make_shared<CachedLeaf>();
-    leaf->storage = storage_;
-    leaf->low.assign(low);
-    leaf->generation = generation_;
-    leaf->bytes = std::move(bytes);
-    OMENDB_RETURN_IF_ERROR(LeafView::Parse(leaf->bytes, g_verify_checksums, &leaf->view));
-    leaf_ = std::move(leaf);
-    return Status::Ok();
+  // next_ becomes the current leaf.
+  void Take(Slice low) {
+    next_->low.assign(low);
+    std::swap(leaf_, next_);
+    has_leaf_ = true;
   }
 
   Status LoadIterated() {
-    leaf_ = nullptr;
+    has_leaf_ = false;
     if (!at_->Valid()) return at_->status();
     by_name_ = kLeavesByName;
-    return Adopt(at_->low(), std::string(at_->value()));
+    next_->bytes.assign(at_->value());
+    OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
+    Take(at_->low());
+    return Status::Ok();
   }
 
-  // The leaf that covers a position, by the directory. leaf_ is nullptr if it does not know or if
-  // it is of another time than the store as this session sees it: the leaf's own bounds tell.
-  Status LoadByName(Slice position) {
-    leaf_ = nullptr;
-    std::string low;
+  // The leaf that covers a position, by the directory. *found: it is the current one now. Else the
+  // directory does not know, or is of another time than the store as this session sees it: the
+  // leaf's own bounds tell.
+  Status LoadByName(Slice position, bool* found) {
+    *found = false;
     LeafInfo info;
     uint32_t slot = LeafDirectorySlot();
     uint32_t map = entry_ != nullptr ? entry_->leaf_map.load(std::memory_order_acquire) : 0;
@@ -161,30 +123,39 @@ class StoredLeaves : public LeafSource {
       AlexEpoch epoch(directory.arena(), slot);
       // Once more, inside the epoch: it may be gone.
       map = entry_->leaf_map.load(std::memory_order_acquire);
-      if (map == 0 || !directory.Find(map, position, &low, nullptr, &info)) return Status::Ok();
+      if (map == 0 || !directory.Find(map, position, &low_, nullptr, &info)) return Status::Ok();
     }
-    if (LeafPointer cached = FindCached(storage_, low, info.changed)) {
-      if (cached->view.CoversPosition(position)) {
-        leaf_ = std::move(cached);
-        return Status::Ok();
-      }
+    const ValueCache& cache = SharedLeafCache();
+    const uint64_t key = CacheKey(storage_, low_);
+    if (cache.Get(key, info.changed, &next_->bytes)) {
+      // Its checksum was verified when it was put there.
+      OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
+      *found = IsNext(position);
     }
-    std::string bytes;
-    Status status = store_->GetLeaf(storage_, low, &bytes);
-    if (status.code() == StatusCode::kNotFound) return Status::Ok();
-    OMENDB_RETURN_IF_ERROR(status);
-    OMENDB_RETURN_IF_ERROR(Adopt(low, std::move(bytes)));
-    if (!leaf_->view.has_base() || !leaf_->view.CoversPosition(position)) {
-      leaf_ = nullptr;
-      return Status::Ok();
+    if (!*found) {
+      Status status = store_->GetLeaf(storage_, low_, &next_->bytes);
+      if (status.code() == StatusCode::kNotFound) return Status::Ok();
+      OMENDB_RETURN_IF_ERROR(status);
+      OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
+      *found = IsNext(position);
+      if (*found) cache.Put(key, generation_, next_->bytes);
     }
-    Cache(leaf_);
+    if (*found) Take(low_);
     return Status::Ok();
   }
 
+  // Whether next_ is the leaf low_ and covers the position. (Two leaves may share a place of the
+  // cache.)
+  bool IsNext(Slice position) const {
+    const LeafView& view = next_->view;
+    return view.has_base() && view.low() == low_ && view.CoversPosition(position);
+  }
+
   Status LoadCovering(Slice position) {
-    OMENDB_RETURN_IF_ERROR(LoadByName(position));
-    if (leaf_ != nullptr) return Status::Ok();
+    bool found;
+    has_leaf_ = false;
+    OMENDB_RETURN_IF_ERROR(LoadByName(position, &found));
+    if (found) return Status::Ok();
     if (entry_ != nullptr) WantLeaves(entry_);
     OMENDB_RETURN_IF_ERROR(EnsureIterator());
     at_->Seek(position);
@@ -200,37 +171,36 @@ class StoredLeaves : public LeafSource {
   }
 
   Status SkipForward() {
-    while (leaf_ != nullptr && !leaf_->view.Valid()) {
-      LeafPointer left = leaf_;
-      std::string high(left->view.high());
-      if (by_name_ < kLeavesByName && left->view.has_base()) {
+    while (has_leaf_ && !leaf_->view.Valid()) {
+      if (by_name_ < kLeavesByName && leaf_->view.has_base()) {
         by_name_++;
+        Slice high = leaf_->view.high();
         if (high.empty()) {
           // As its last leaf it is known in the store, too.
-          leaf_ = nullptr;
+          has_leaf_ = false;
           break;
         }
-        OMENDB_RETURN_IF_ERROR(LoadByName(high));
-        if (leaf_ != nullptr) {
+        bool found;
+        OMENDB_RETURN_IF_ERROR(LoadByName(high, &found));
+        if (found) {
           leaf_->view.First();
           continue;
         }
-        leaf_ = std::move(left);
       }
       OMENDB_RETURN_IF_ERROR(Iterate());
       if (at_->Valid()) at_->Next();
       OMENDB_RETURN_IF_ERROR(LoadIterated());
-      if (leaf_ != nullptr) leaf_->view.First();
+      if (has_leaf_) leaf_->view.First();
     }
     failed_ = false;
     return Status::Ok();
   }
   Status SkipBackward() {
-    while (leaf_ != nullptr && !leaf_->view.Valid()) {
+    while (has_leaf_ && !leaf_->view.Valid()) {
       OMENDB_RETURN_IF_ERROR(Iterate());
       if (at_->Valid()) at_->Prev();
       OMENDB_RETURN_IF_ERROR(LoadIterated());
-      if (leaf_ != nullptr) leaf_->view.Last();
+      if (has_leaf_) leaf_->view.Last();
     }
     failed_ = false;
     return Status::Ok();
@@ -241,8 +211,11 @@ class StoredLeaves : public LeafSource {
   ReaderStore* const store_;
   StorageEntry* entry_ = nullptr;
   std::unique_ptr<LeafIterator> at_;
-  LeafPointer leaf_;  // whose view is the place among the entries
-  int by_name_ = 0;   // leaves in this move that were found by name
+  // The leaf whose view is the place among the entries, if there is one, and room for the next.
+  std::unique_ptr<Leaf> leaf_ = std::make_unique<Leaf>(), next_ = std::make_unique<Leaf>();
+  bool has_leaf_ = false;
+  std::string low_;  // of the leaf that is looked for
+  int by_name_ = 0;  // leaves in this move that were found by name
   bool failed_ = true;
 };
 

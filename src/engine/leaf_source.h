@@ -1,6 +1,7 @@
 // The leaves of the store as this session reads them. A leaf is found by the leaf directory and
-// read by one Get; where the directory does not know it, the store is searched. What was read is
-// kept for a while, and is good for as long as the directory says that the leaf has not changed.
+// read from the shared cache or by one Get; where the directory does not know it, the store is
+// searched. What the cache has is good for as long as the directory says that the leaf has not
+// changed.
 #pragma once
 
 #include "base/index_entry.h"

@@ -28,6 +28,7 @@ int g_block_cache_size_kb = 1024;
 int g_compaction_jobs = 2;
 int g_target_file_size_kb = 64 * 1024;
 int g_index_memory_kb = 64 * 1024;
+int g_cache_size_kb = 64 * 1024;
 bool g_verify_checksums = true;
 char* g_failure_point = nullptr;
 int g_default_index_method = kDefaultIndexAlex;
@@ -52,12 +53,15 @@ void DefineSettings() {
                           &g_target_file_size_kb, 64 * 1024, 1024, 4 * 1024 * 1024, PGC_POSTMASTER,
                           GUC_UNIT_KB, nullptr, nullptr, nullptr);
   DefineCustomIntVariable(
-      "omendb.index_memory",
-      "Sets the shared memory for the models and filters of alex indexes.",
+      "omendb.index_memory", "Sets the shared memory for the models and filters of alex indexes.",
       "About 1.1 bytes for each entry of the indexes in use; without room for an index, it is "
       "searched in the store.",
       &g_index_memory_kb, 64 * 1024, 1024, 32 * 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB, nullptr,
       nullptr, nullptr);
+  DefineCustomIntVariable(
+      "omendb.cache_size", "Sets the shared memory in which leaves of alex indexes are kept.",
+      "0 turns the cache off.", &g_cache_size_kb, 64 * 1024, 0, 1024 * 1024 * 1024, PGC_POSTMASTER,
+      GUC_UNIT_KB, nullptr, nullptr, nullptr);
   DefineCustomBoolVariable("omendb.verify_checksums",
                            "Verifies the checksum of every row block read from the store.", nullptr,
                            &g_verify_checksums, true, PGC_SUSET, 0, nullptr, nullptr, nullptr);

@@ -11,6 +11,7 @@ extern int g_block_cache_size_kb;  // omendb.local_block_cache_size: folded bloc
 extern int g_compaction_jobs;      // omendb.compaction_jobs, postmaster
 extern int g_target_file_size_kb;  // omendb.target_file_size, postmaster
 extern int g_index_memory_kb;      // omendb.index_memory, postmaster: the leaf directory
+extern int g_cache_size_kb;        // omendb.cache_size, postmaster: leaves that sessions share
 extern bool g_verify_checksums;    // omendb.verify_checksums: of every block read from the store
 extern char*
     g_failure_point;  // omendb.failure_point, SIGHUP, superuser: where a worker kills itself
