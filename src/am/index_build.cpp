@@ -6,7 +6,6 @@
 #include "wal/log.h"
 
 extern "C" {
-#include "access/parallel.h"
 #include "access/relscan.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
@@ -112,6 +111,28 @@ BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, Inde
   }
 }
 
+// An MVCC snapshot, and others may write: the rows that it sees. Also those that older snapshots of
+// a standby may see, for nobody waits for these to go before the index is used.
+RowInSnapshot DecideBesideWriters(Relation table, StorageId storage, const RowId& id,
+                                  Snapshot snapshot, TransactionId oldest_xmin,
+                                  const VersionMeta* sole, TupleTableSlot* slot) {
+  if (sole != nullptr) {
+    return EffectInSnapshot(*sole, nullptr, snapshot) ? RowInSnapshot::kVisible
+                                                      : RowInSnapshot::kNone;
+  }
+  ExecClearTuple(slot);
+  RowInSnapshot seen = LookInSnapshot(table, storage, id, snapshot, oldest_xmin, HolderOf(slot));
+  if (seen != RowInSnapshot::kNone) ShowHeldRow(slot, table);
+  return seen;
+}
+
+// Rows that are dead to everyone here have no entry; a standby's older snapshots may see them.
+void TellStandbys(Relation table, TransactionId oldest_xmin) {
+  bool is_new = table->rd_createSubid != InvalidSubTransactionId;
+  if (StorageOf(table) == 0 || is_new) return;
+  LogIndexCleanup(table, MissingBefore(oldest_xmin));
+}
+
 }  // namespace
 
 double omendb_index_build_range_scan(Relation table, Relation index, struct IndexInfo* info, bool,
@@ -120,22 +141,18 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
                                      void* callback_state, TableScanDesc scan) {
   IndexEvaluation evaluation;
   StartEvaluation(table, info, &evaluation);
-  TransactionId oldest_xmin = InvalidTransactionId;
-  if (!IsBootstrapProcessingMode() && !info->ii_Concurrent) {
-    oldest_xmin = GetOldestNonRemovableTransactionId(table);
-  }
-  bool own_snapshot = false;
+  TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  Snapshot own_snapshot = nullptr;
   if (scan == nullptr) {
-    Snapshot snapshot = SnapshotAny;
-    if (!TransactionIdIsValid(oldest_xmin)) {
-      snapshot = RegisterSnapshot(GetTransactionSnapshot());
-      own_snapshot = true;
-    }
-    scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+    if (info->ii_Concurrent) own_snapshot = RegisterSnapshot(GetTransactionSnapshot());
+    scan = table_beginscan_strat(table, own_snapshot != nullptr ? own_snapshot : SnapshotAny, 0,
+                                 nullptr, true, false);
     SetScanLimits(scan, start, count);
   }
+  // All rows are judged one by one.
   Snapshot snapshot = scan->rs_snapshot;
-  bool judge = snapshot == SnapshotAny;
+  bool beside_writers = snapshot != SnapshotAny;
+  scan->rs_snapshot = SnapshotAny;
   StorageId storage = StorageOf(table);
   BlockNumber blocks = storage == 0 ? 0 : StorageBlockCount(storage);
   if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
@@ -149,8 +166,13 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
       reported = id.block;
     }
     id.alias = 0;
-    BuildDecision decision{true, true, true};
-    if (judge) {
+    BuildDecision decision;
+    if (beside_writers) {
+      RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
+                                               CurrentSoleVersion(scan), evaluation.slot);
+      bool visible = seen == RowInSnapshot::kVisible;
+      decision = BuildDecision{seen != RowInSnapshot::kNone, visible, visible};
+    } else {
       decision = DecideRow(table, storage, id, info, any_visible, oldest_xmin,
                            CurrentSoleVersion(scan), evaluation.slot);
     }
@@ -161,14 +183,11 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
     callback(index, &tid, evaluation.values, evaluation.nulls, decision.alive, callback_state);
   }
   if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, blocks);
+  scan->rs_snapshot = snapshot;  // the scan may have to unregister it
   table_endscan(scan);
-  if (own_snapshot) UnregisterSnapshot(snapshot);
+  if (own_snapshot != nullptr) UnregisterSnapshot(own_snapshot);
   EndEvaluation(info, &evaluation);
-  // Rows that are dead to everyone here have no entry; a standby's older snapshots may see them.
-  bool is_new = table->rd_createSubid != InvalidSubTransactionId;
-  if (judge && storage != 0 && !is_new && !IsParallelWorker()) {
-    LogIndexCleanup(table, WidenXid(oldest_xmin));
-  }
+  TellStandbys(table, oldest_xmin);
   return live_rows;
 }
 
@@ -198,13 +217,19 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
                                 Snapshot snapshot, struct ValidateIndexState* state) {
   IndexEvaluation evaluation;
   StartEvaluation(table, info, &evaluation);
-  TableScanDesc scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+  TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  StorageId storage = StorageOf(table);
+  TableScanDesc scan = table_beginscan_strat(table, SnapshotAny, 0, nullptr, true, false);
   IndexedTids indexed{state->tuplesort, {}, false, false};
   while (omendb_scan_getnextslot(scan, ForwardScanDirection, evaluation.slot)) {
     CHECK_FOR_INTERRUPTS();
-    state->htups += 1;
     RowId id = DecodeTid(&evaluation.slot->tts_tid);
     id.alias = 0;
+    // What began after the snapshot has its entry from whoever wrote it, and maybe not in the list.
+    RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
+                                             CurrentSoleVersion(scan), evaluation.slot);
+    if (seen == RowInSnapshot::kNone) continue;
+    if (seen == RowInSnapshot::kVisible) state->htups += 1;
     ItemPointerData tid;
     EncodeTid(id, &tid);
     while (!indexed.exhausted &&
@@ -214,12 +239,14 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
     if (indexed.have && ItemPointerEquals(&indexed.current, &tid)) continue;
     if (!Evaluate(info, &evaluation)) continue;
     // The unique check sees the row itself and its rivals by TID, as for any insertion.
+    bool check = info->ii_Unique && seen == RowInSnapshot::kVisible;
     index_insert(index, evaluation.values, evaluation.nulls, &tid, table,
-                 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+                 check ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
     state->tups_inserted += 1;
   }
   table_endscan(scan);
   EndEvaluation(info, &evaluation);
+  TellStandbys(table, oldest_xmin);
 }
 
 }  // namespace omendb
