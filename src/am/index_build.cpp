@@ -7,12 +7,15 @@
 
 extern "C" {
 #include "access/relscan.h"
+#include "access/sysattr.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
+#include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
@@ -126,11 +129,71 @@ RowInSnapshot DecideBesideWriters(Relation table, StorageId storage, const RowId
   return seen;
 }
 
-// Rows that are dead to everyone here have no entry; a standby's older snapshots may see them.
-void TellStandbys(Relation table, TransactionId oldest_xmin) {
+// A standby's snapshots may be older than any here, and see what the index does not have.
+void TellStandbys(Relation table, FullXid missing_before) {
   bool is_new = table->rd_createSubid != InvalidSubTransactionId;
   if (StorageOf(table) == 0 || is_new) return;
-  LogIndexCleanup(table, MissingBefore(oldest_xmin));
+  LogIndexCleanup(table, missing_before);
+}
+
+// What tells whether updates in place have changed what an index is made of. Unless another index
+// had these columns at the time, they may have: an older snapshot must not come to the row by the
+// new key. Those of the primary are waited for.
+struct OlderKeys {
+  Bitmapset* columns;  // of the index, from FirstLowInvalidHeapAttributeNumber on
+  TupleTableSlot* slot;
+  FullXid unseen_before;  // snapshots that see no transaction from here on may be misled
+};
+
+void StartOlderKeys(Relation table, IndexInfo* info, OlderKeys* older) {
+  *older = OlderKeys{};
+  older->slot = table_slot_create(table, nullptr);
+  for (int i = 0; i < info->ii_NumIndexAttrs; i++) {
+    AttrNumber column = info->ii_IndexAttrNumbers[i];
+    if (column == 0) continue;  // an expression
+    older->columns = bms_add_member(older->columns, column - FirstLowInvalidHeapAttributeNumber);
+  }
+  pull_varattnos(reinterpret_cast<Node*>(info->ii_Expressions), 1, &older->columns);
+  pull_varattnos(reinterpret_cast<Node*>(info->ii_Predicate), 1, &older->columns);
+}
+
+bool SameColumns(Relation table, const Bitmapset* columns, TupleTableSlot* one,
+                 TupleTableSlot* other) {
+  TupleDesc descriptor = RelationGetDescr(table);
+  bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
+  for (AttrNumber column = 1; column <= descriptor->natts; column++) {
+    bool wanted = whole_row || bms_is_member(column - FirstLowInvalidHeapAttributeNumber, columns);
+    if (!wanted) continue;
+    const FormData_pg_attribute* attribute = TupleDescAttr(descriptor, column - 1);
+    bool is_null, other_is_null;
+    Datum value = slot_getattr(one, column, &is_null);
+    Datum other_value = slot_getattr(other, column, &other_is_null);
+    if (is_null != other_is_null) return false;
+    if (!is_null && !datumIsEqual(value, other_value, attribute->attbyval, attribute->attlen)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Looks below the version in the slot.
+void NoteOlderKeys(Relation table, StorageId storage, const RowId& id, TransactionId oldest_xmin,
+                   TupleTableSlot* slot, OlderKeys* older) {
+  constexpr int kPatience = 16;  // the walk begins at the top each time
+  VersionMeta meta = AsOmendbSlot(slot)->holder.meta;
+  for (int steps = 0; meta.kind == VersionKind::kUpdate; steps++) {
+    if (SeenByEveryone(meta, XidState::kCommitted, oldest_xmin)) return;
+    if (steps < kPatience) {
+      ExecClearTuple(older->slot);
+      if (!LookBelow(table, storage, id, meta.lsn, HolderOf(older->slot))) return;
+      ShowHeldRow(older->slot, table);
+    }
+    if (steps == kPatience || !SameColumns(table, older->columns, slot, older->slot)) {
+      older->unseen_before = Max(older->unseen_before, meta.xid + 1);
+      return;
+    }
+    meta = AsOmendbSlot(older->slot)->holder.meta;
+  }
 }
 
 }  // namespace
@@ -142,6 +205,7 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
   IndexEvaluation evaluation;
   StartEvaluation(table, info, &evaluation);
   TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  bool builds = scan == nullptr || scan->rs_parallel != nullptr;  // else amcheck compares
   Snapshot own_snapshot = nullptr;
   if (scan == nullptr) {
     if (info->ii_Concurrent) own_snapshot = RegisterSnapshot(GetTransactionSnapshot());
@@ -149,10 +213,11 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
                                  nullptr, true, false);
     SetScanLimits(scan, start, count);
   }
-  // All rows are judged one by one.
   Snapshot snapshot = scan->rs_snapshot;
-  bool beside_writers = snapshot != SnapshotAny;
-  scan->rs_snapshot = SnapshotAny;
+  bool beside_writers = builds && snapshot != SnapshotAny;
+  if (beside_writers) scan->rs_snapshot = SnapshotAny;
+  OlderKeys older;
+  StartOlderKeys(table, info, &older);
   StorageId storage = StorageOf(table);
   BlockNumber blocks = storage == 0 ? 0 : StorageBlockCount(storage);
   if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
@@ -166,13 +231,16 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
       reported = id.block;
     }
     id.alias = 0;
-    BuildDecision decision;
+    BuildDecision decision{true, true, true};
     if (beside_writers) {
       RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
                                                CurrentSoleVersion(scan), evaluation.slot);
       bool visible = seen == RowInSnapshot::kVisible;
       decision = BuildDecision{seen != RowInSnapshot::kNone, visible, visible};
-    } else {
+      if (decision.index_it) {
+        NoteOlderKeys(table, storage, id, oldest_xmin, evaluation.slot, &older);
+      }
+    } else if (snapshot == SnapshotAny) {
       decision = DecideRow(table, storage, id, info, any_visible, oldest_xmin,
                            CurrentSoleVersion(scan), evaluation.slot);
     }
@@ -187,7 +255,8 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
   table_endscan(scan);
   if (own_snapshot != nullptr) UnregisterSnapshot(own_snapshot);
   EndEvaluation(info, &evaluation);
-  TellStandbys(table, oldest_xmin);
+  ExecDropSingleTupleTableSlot(older.slot);
+  if (builds) TellStandbys(table, Max(older.unseen_before, MissingBefore(oldest_xmin)));
   return live_rows;
 }
 
@@ -246,7 +315,7 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
   }
   table_endscan(scan);
   EndEvaluation(info, &evaluation);
-  TellStandbys(table, oldest_xmin);
+  TellStandbys(table, MissingBefore(oldest_xmin));
 }
 
 }  // namespace omendb

@@ -142,6 +142,23 @@ RowInSnapshot LookInSnapshot(Relation relation, StorageId storage, const RowId& 
   return seen;
 }
 
+bool LookBelow(Relation relation, StorageId storage, const RowId& id, Lsn lsn, RowHolder* holder) {
+  EnsureEngineSession();
+  ReadView view;
+  ReadPin(&view);
+  RowCursor cursor(&view, relation, storage, id.block, id.slot);
+  RowVersion version;
+  bool found = false;
+  while (!found && cursor.Next(&version)) {
+    if (version.meta.lsn >= lsn || !CarriesRow(version.meta.kind)) continue;
+    found = StateOf(version.meta, version.hints) == XidState::kCommitted;
+  }
+  if (found) HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
+  cursor.Close();
+  ReadUnpin();
+  return found;
+}
+
 void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
                 TransactionId oldest_xmin, RowHolder* holder, BlockLife* life) {
   *life = BlockLife{0, 0, true};

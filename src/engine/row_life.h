@@ -40,6 +40,10 @@ enum class RowInSnapshot {
 RowInSnapshot LookInSnapshot(Relation relation, StorageId storage, const RowId& id,
                              Snapshot snapshot, TransactionId oldest_xmin, RowHolder* holder);
 
+// The version that the one with this LSN has replaced under the same TID. REQUIRES: that one is of
+// a transaction that has committed.
+bool LookBelow(Relation relation, StorageId storage, const RowId& id, Lsn lsn, RowHolder* holder);
+
 // Whether VACUUM and ANALYZE count the row as live. As for heap: also what the current transaction
 // inserted and what another one is about to delete.
 bool CountsAsLive(const RowLifeInfo& info);
