@@ -14,18 +14,20 @@ layer='' tap_dir='' small_disk=''
 layers=${ONLY:-includes unit asan regress isolation pgtap tap demo}
 
 finish() {
+  local dir pid
+  for pid in "${pool_pids[@]}"; do kill "$pid" 2>/dev/null; done
   tools/server.sh destroy test
   if [ -n "$tap_dir" ]; then
-    stop_tap_servers
+    for dir in "$tap_dir"/*/; do stop_tap_servers "$dir"; done
     remove_small_disk
     rm -rf "$tap_dir"
   fi
 }
 
 # Tests that were killed leave postmasters behind; their backends follow when these are gone.
-stop_tap_servers() {
+stop_tap_servers() {  # FOLDER of a test
   local file pid
-  for file in "$tap_dir"/tmp_check/*/pgdata/postmaster.pid; do
+  for file in "$1"/tmp_check/*/pgdata/postmaster.pid; do
     [ -f "$file" ] || continue
     pid=$(head -1 "$file")
     kill -9 "$pid" 2>/dev/null
@@ -74,6 +76,55 @@ one() {  # one NAME COMMAND...: a test that is one command
   fi
 }
 
+# Two tests at once: most wait more than they work. A test of the pool runs in a process of its own
+# and leaves its end in a file, which is what is counted.
+pool_names=()
+pool_pids=()
+
+# pool NAME COMMAND...: the command, a function of this script, ends with pool_end.
+pool() {
+  local name=$1
+  shift
+  [ "${#pool_pids[@]}" -lt "$(nproc)" ] || pool_wait_one
+  rm -f "$logs/$name.end"
+  "$@" &
+  pool_names+=("$name")
+  pool_pids+=($!)
+}
+
+pool_end() { echo "${*:2}" >"$logs/$1.end"; }  # NAME ok SECONDS | skip REASON | bad
+
+pool_wait_one() {
+  local pid i name end rest
+  wait -n -p pid "${pool_pids[@]}"
+  for i in "${!pool_pids[@]}"; do
+    [ "${pool_pids[i]}" = "${pid:-}" ] || continue
+    name=${pool_names[i]}
+    read -r end rest <"$logs/$name.end" || end=bad
+    rm -f "$logs/$name.end"
+    case $end in
+      ok) ok "$name" "$rest" ;;
+      skip) skip "$name" "$rest" ;;
+      *) bad "$name" "$logs/$name.log" ;;
+    esac
+    unset "pool_names[i]" "pool_pids[i]"
+    pool_names=("${pool_names[@]}") pool_pids=("${pool_pids[@]}")
+    return
+  done
+}
+
+pool_wait() { while [ "${#pool_pids[@]}" -gt 0 ]; do pool_wait_one; done; }
+
+unit_program() {  # NAME PROGRAM
+  local start=$SECONDS
+  if limited 300 "$2" >"$logs/$1.log" 2>&1; then
+    pool_end "$1" ok $((SECONDS - start))
+  else
+    [ $? != 124 ] || echo "timed out" >>"$logs/$1.log"
+    pool_end "$1" bad
+  fi
+}
+
 unit_programs() {  # unit_programs FOLDER
   local source program start=$SECONDS
   if ! limited 1800 "$MAKE" -s -j"$(nproc)" "$1-build" >"$logs/$1-build.log" 2>&1; then
@@ -84,8 +135,9 @@ unit_programs() {  # unit_programs FOLDER
   for source in test/unit/*_test.cpp; do
     [ -f "$source" ] || continue
     program=$BUILD/$1/$(basename "$source" .cpp)
-    one "$1-$(basename "$program")" "$program"
+    pool "$1-$(basename "$program")" unit_program "$1-$(basename "$program")" "$program"
   done
+  pool_wait
 }
 
 start_server() {
@@ -164,35 +216,48 @@ remove_small_disk() {
   small_disk=''
 }
 
-# The TAP tests start servers, so they run as the servers' user, on a copy where it may write.
+# A TAP test starts servers, so it runs as the servers' user, on a copy where it may write.
+tap_file() {  # NAME
+  local name=$1 log=$logs/tap-$1.log dir=$tap_dir/$1 start=$SECONDS status reason
+  cp -R test/. "$dir"
+  chown -R "$SERVER_USER" "$dir"
+  limited 900 env -C "$dir" TESTDIR="$dir" PGPORT=65432 PG_TEST_PORT_DIR="$tap_dir/ports" \
+    OMENDB_SMALL_DISK="$small_disk" \
+    PG_REGRESS="$pgxs/src/test/regress/pg_regress" "${AS_SERVER_USER[@]}" \
+    prove -v -I "$pgxs/src/test/perl" -I "$dir/t" "t/$name.pl" >"$log" 2>&1
+  status=$?
+  if [ "$status" = 0 ]; then
+    reason=$(sed -n 's/^t\/[^ ]* \.* skipped: *//p' "$log")
+    if [ -n "$reason" ]; then
+      pool_end "tap-$name" skip "$reason"
+    else
+      pool_end "tap-$name" ok $((SECONDS - start))
+    fi
+  else
+    [ "$status" != 124 ] || echo "timed out" >>"$log"
+    cat "$dir/tmp_check/log/regress_log_$name" >>"$log" 2>/dev/null
+    mkdir -p "$logs/tap-$name"
+    cp "$dir/tmp_check/log/"*"$name"* "$logs/tap-$name/" 2>/dev/null
+    pool_end "tap-$name" bad
+  fi
+  stop_tap_servers "$dir"
+  rm -rf "$dir"
+}
+
 tap_files() {
-  local file name log pgxs reason start
+  local file name pgxs
   pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
   tap_dir=$(mktemp -d /tmp/omendb-tap-XXXXXX)
-  cp -R test/. "$tap_dir"
+  chmod 755 "$tap_dir"
+  mkdir "$tap_dir/ports"
   chown -R "$SERVER_USER" "$tap_dir"
+  make_small_disk
   for file in test/t/*.pl; do
     [ -f "$file" ] || continue
-    name=$(basename "$file" .pl) log=$logs/tap-$(basename "$file" .pl).log
-    start=$SECONDS
-    [ "$name" != disk_full ] || make_small_disk
-    if limited 900 env -C "$tap_dir" TESTDIR="$tap_dir" PGPORT=65432 \
-      OMENDB_SMALL_DISK="$small_disk" \
-      PG_REGRESS="$pgxs/src/test/regress/pg_regress" "${AS_SERVER_USER[@]}" \
-      prove -v -I "$pgxs/src/test/perl" -I "$tap_dir/t" "t/$name.pl" >"$log" 2>&1; then
-      reason=$(sed -n 's/^t\/[^ ]* \.* skipped: *//p' "$log")
-      if [ -n "$reason" ]; then skip "tap-$name" "$reason"; else ok "tap-$name" $((SECONDS - start)); fi
-    else
-      [ $? != 124 ] || echo "timed out" >>"$log"
-      cat "$tap_dir/tmp_check/log/regress_log_$name" >>"$log" 2>/dev/null
-      mkdir -p "$logs/tap-$name"
-      cp "$tap_dir/tmp_check/log/"*"$name"* "$logs/tap-$name/" 2>/dev/null
-      bad "tap-$name" "$log"
-    fi
-    stop_tap_servers
-    remove_small_disk
-    rm -rf "$tap_dir/tmp_check"
+    name=$(basename "$file" .pl)
+    pool "tap-$name" tap_file "$name"
   done
+  pool_wait
 }
 
 trap finish EXIT

@@ -1,6 +1,8 @@
-// CREATE INDEX and REINDEX: the table's rows as entries, sorted, then written in order.
+// CREATE INDEX and REINDEX: the table's rows as entries, sorted, then written in order; many of
+// them into files for the store, past the write buffer.
 #include "am/alex.h"
 #include "am/index_hooks.h"
+#include "engine/index_loader.h"
 #include "pg/storage_table.h"
 
 extern "C" {
@@ -35,6 +37,16 @@ struct Build {
   StringInfoData key, payload, bytes;
   MemoryContext scratch;
   double tuples;
+  double total_bytes;  // of all entries
+};
+
+// From so many bytes on it pays to write files of their own.
+constexpr double kBytesForFiles = 4 << 20;
+
+// Where the sorted entries go: into the write buffer, or into files.
+struct Destination {
+  IndexWriter writer;
+  IndexLoader* loader;  // or nullptr
 };
 
 Slice SliceOf(const StringInfoData& text) {
@@ -61,6 +73,7 @@ void AddTuple(Relation, ItemPointer tid, Datum* values, bool* isnull, bool alive
   SET_VARSIZE(bytes->data, bytes->len);
   tuplesort_putdatum(build->sort, PointerGetDatum(bytes->data), false);
   build->tuples++;
+  build->total_bytes += build->key.len + static_cast<double>(kTidSize) + build->payload.len;
   MemoryContextSwitchTo(caller);
   MemoryContextReset(build->scratch);
 }
@@ -98,8 +111,13 @@ SortedEntry ParseSorted(Slice bytes) {
 
 // Writes the sorted entries; raises if a unique index would have a key twice.
 void WriteSorted(Build* build, StorageId storage) {
-  IndexWriter writer;
-  StartIndexWriter(&writer, build->index, storage);
+  Destination to;
+  to.loader = nullptr;
+  if (build->total_bytes >= kBytesForFiles) {
+    to.loader = StartIndexLoader(build->index, storage, build->scratch);
+  } else {
+    StartIndexWriter(&to.writer, build->index, storage);
+  }
   bool is_unique = build->index->rd_index->indisunique;
   StringInfoData live_key;  // of the last live entry
   initStringInfo(&live_key);
@@ -122,14 +140,22 @@ void WriteSorted(Build* build, StorageId storage) {
         has_live = true;
       }
     }
-    WriteIndexEntry(&writer, sorted.entry);
+    if (to.loader != nullptr) {
+      LoadIndexEntry(to.loader, sorted.entry);
+    } else {
+      WriteIndexEntry(&to.writer, sorted.entry);
+    }
     pfree(DatumGetPointer(datum));
     if (static_cast<int64>(++written) % 1024 == 0) {
       CHECK_FOR_INTERRUPTS();
       pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(written));
     }
   }
-  FinishIndexWriter(&writer);
+  if (to.loader != nullptr) {
+    FinishIndexLoader(to.loader);
+  } else {
+    FinishIndexWriter(&to.writer);
+  }
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(written));
 }
 

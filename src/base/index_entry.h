@@ -1,6 +1,7 @@
 // One entry of an index, as every room sees it.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -21,11 +22,24 @@ struct IndexEntry {
   bool removed = false;  // a tombstone: older entries of the same key and TID count no more
 };
 
+// Of what all keys of an index have in common, so much is remembered.
+inline constexpr size_t kIndexPrefixRoom = 32;
+
 inline constexpr size_t kMaxEntryPart = 8191;  // bytes of a key, and of a payload, at most
 
 inline int CompareEntries(Slice key, TidNumber tid, Slice other_key, TidNumber other_tid) {
   if (int order = key.compare(other_key); order != 0) return order;
   return tid < other_tid ? -1 : tid > other_tid;
+}
+
+// What all keys from first to last begin with, but so that a model is left the eight bytes behind
+// it: of short ones the first byte at most. At most `most` bytes, which lie in `first`.
+inline Slice CommonKeyPrefix(Slice first, Slice last, size_t most) {
+  size_t end = std::min({first.size(), last.size(), most + 8});
+  end = end > 8 ? end - 8 : std::min<size_t>(end, 1);
+  size_t common = 0;
+  while (common < end && first[common] == last[common]) common++;
+  return first.substr(0, common);
 }
 
 // Big-endian, at the end of a position.

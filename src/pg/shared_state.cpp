@@ -38,7 +38,7 @@ constexpr TrancheName kTrancheNames[kTranches] = {
     {"OmenDBStoreOpeners", 1}, {"OmenDBStoreText", 1},       {"OmenDBBlock", kStripes},
     {"OmenDBBufferFull", 1},   {"OmenDBStoreOpen", 1},       {"OmenDBFlush", 1},
     {"OmenDBAdmission", 1},    {"OmenDBCompactionDelay", 1}, {"OmenDBCompact", 1},
-    {"OmenDBWorkerIdle", 1},   {"OmenDBReadPins", 1},
+    {"OmenDBIngest", 1},       {"OmenDBWorkerIdle", 1},      {"OmenDBReadPins", 1},
 };
 
 LWLockPadded* g_locks[kTranches];

@@ -54,6 +54,12 @@ struct OracleMailbox {
   Verdict verdicts[kOracleRequestSize];
 };
 
+// What the store worker says of something that was asked of it and failed.
+struct JobFailure {
+  uint32_t code;  // StatusCode
+  char text[256], detail[512], hint[256];
+};
+
 // What takes the store worker long and is done while flushes go on (store_job.h). One at a time.
 // State and what else is not atomic: store text lock.
 enum class StoreJobState : uint32_t { kFree, kAsked, kDone };
@@ -62,8 +68,20 @@ struct StoreJob {
   std::atomic<bool> abandoned;       // who asked is gone
   StorageId storage;                 // 0 = all
   FullXid resolve_below;             // 0 = compact it
-  uint32_t failure;                  // StatusCode
-  char text[256], detail[512], hint[256];
+  JobFailure failure;
+};
+
+// Files of a new index that are to be taken into the store (leaf_ingest.h). One at a time. State
+// and what else is not atomic: store text lock.
+enum class LeafIngestState : uint32_t { kFree, kAsked, kTaken, kDone };
+struct LeafIngest {
+  std::atomic<LeafIngestState> state;  // kTaken, kDone: by the store worker, else by who asks
+  bool abandoned;                      // who asked is gone
+  StorageId storage;
+  uint32_t files;
+  uint8_t prefix_size;  // of all keys
+  char prefix[kIndexPrefixRoom];
+  JobFailure failure;
 };
 
 // Figures for the stat functions; changed by whoever does what they count.
@@ -109,6 +127,7 @@ struct SharedState {
   std::atomic<uint64_t> level0_files, pending_bytes, obsolete_files, obsolete_bytes;
   std::atomic<bool> compacting;
   StoreJob job;
+  LeafIngest leaf_ingest;
 
   std::atomic<bool> leaf_maps_wanted;  // some storage's leaf_map_state is kWanted
   std::atomic<uint64_t> reclaim_requested, reclaim_done;  // see RequestReclaim
@@ -149,6 +168,7 @@ enum class Wait {
   kArmed,           // OmenDBAdmission
   kCompactionDebt,  // OmenDBCompactionDelay
   kCompact,         // OmenDBCompact
+  kIngest,          // OmenDBIngest
   kWorkerIdle,      // OmenDBWorkerIdle
   kPins,            // OmenDBReadPins
   kCount,

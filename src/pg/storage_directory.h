@@ -34,7 +34,6 @@ enum class LeafMapState : uint8_t {
   kRefused,  // the memory does not suffice
 };
 
-inline constexpr size_t kIndexPrefixRoom = 32;
 inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
 // Instead of a segment's sequence: only the end of recovery tells that no more rows can come.
 inline constexpr uint64 kDropAfterRecovery = ~uint64{0};

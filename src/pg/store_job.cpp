@@ -13,13 +13,6 @@ extern "C" {
 namespace omendb {
 namespace {
 
-// What a job ended with, copied out of shared memory.
-struct JobEnd {
-  StatusCode code;
-  char text[sizeof(StoreJob::text)], detail[sizeof(StoreJob::detail)];
-  char hint[sizeof(StoreJob::hint)];
-};
-
 bool Ask(const StoreJobRequest& request) {
   StoreJob* job = &g_shared->job;
   LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
@@ -35,13 +28,10 @@ bool Ask(const StoreJobRequest& request) {
   return free;
 }
 
-void TakeEnd(JobEnd* end) {
+void TakeEnd(JobFailure* end) {
   StoreJob* job = &g_shared->job;
   LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
-  end->code = static_cast<StatusCode>(job->failure);
-  strlcpy(end->text, job->text, sizeof(end->text));
-  strlcpy(end->detail, job->detail, sizeof(end->detail));
-  strlcpy(end->hint, job->hint, sizeof(end->hint));
+  *end = job->failure;
   job->state = StoreJobState::kFree;
   LWLockRelease(StoreTextLock());
   ConditionVariableBroadcast(&g_shared->store_changed);
@@ -60,8 +50,11 @@ void Abandon(int, Datum) {
   ConditionVariableBroadcast(&g_shared->store_changed);
 }
 
-[[noreturn]] void Raise(const JobEnd& end, int elevel) {
-  GuardFailure failure{SqlStateOf(end.code), end.text, end.detail[0] != '\0' ? end.detail : nullptr,
+StatusCode CodeOf(const JobFailure& end) { return static_cast<StatusCode>(end.code); }
+
+[[noreturn]] void Raise(const JobFailure& end, int elevel) {
+  GuardFailure failure{SqlStateOf(CodeOf(end)), end.text,
+                       end.detail[0] != '\0' ? end.detail : nullptr,
                        end.hint[0] != '\0' ? end.hint : nullptr};
   RaiseFailure(failure, elevel);
 }
@@ -73,8 +66,19 @@ bool MayPass(StatusCode code) {
 
 }  // namespace
 
+void SetFailure(JobFailure* failure, const Status& status) {
+  failure->code = static_cast<uint32>(status.code());
+  strlcpy(failure->text, status.message().c_str(), sizeof(failure->text));
+  strlcpy(failure->detail, status.detail().c_str(), sizeof(failure->detail));
+  strlcpy(failure->hint, status.hint().c_str(), sizeof(failure->hint));
+}
+
+void RaiseIfFailed(const JobFailure& failure) {
+  if (CodeOf(failure) != StatusCode::kOk) Raise(failure, ERROR);
+}
+
 void RunStoreJob(const StoreJobRequest& request) {
-  static JobEnd end;
+  static JobFailure end;
   ConditionVariablePrepareToSleep(&g_shared->store_changed);
   while (!Ask(request)) {
     ConditionVariableTimedSleep(&g_shared->store_changed, 1000, WaitEventOf(Wait::kCompact));
@@ -88,11 +92,11 @@ void RunStoreJob(const StoreJobRequest& request) {
   PG_END_ENSURE_ERROR_CLEANUP(Abandon, 0);
   ConditionVariableCancelSleep();
   TakeEnd(&end);
-  if (end.code != StatusCode::kOk) Raise(end, ERROR);
+  RaiseIfFailed(end);
 }
 
 void RunStoreJobInRecovery(const StoreJobRequest& request) {
-  static JobEnd end;
+  static JobFailure end;
   TimestampTz reported = 0;
   for (;;) {
     for (int round = 0; !Ask(request); round++) WaitForWorkerInRecovery(round, Wait::kCompact);
@@ -100,8 +104,8 @@ void RunStoreJobInRecovery(const StoreJobRequest& request) {
       WaitForWorkerInRecovery(round, Wait::kCompact);
     }
     TakeEnd(&end);
-    if (end.code == StatusCode::kOk) return;
-    if (!MayPass(end.code)) Raise(end, FATAL);
+    if (CodeOf(end) == StatusCode::kOk) return;
+    if (!MayPass(CodeOf(end))) Raise(end, FATAL);
     TimestampTz now = GetCurrentTimestamp();
     if (TimestampDifferenceExceeds(reported, now, 60 * 1000)) {
       ereport(LOG, (errmsg("recovery waits until files of the omendb store can be rewritten"),

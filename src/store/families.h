@@ -18,6 +18,10 @@ enum Family : int { kDefaultFamily, kRowsFamily, kKeysFamily, kMetaFamily, kFami
 inline constexpr Family kOurFamilies[] = {kRowsFamily, kKeysFamily, kMetaFamily};
 const char* FamilyName(Family family);
 
+// Folder below the database's in which files are built that it is to ingest. Emptied at every
+// opening.
+inline constexpr char kStagingFolder[] = "staging";
+
 // What both sides must agree on: table format, comparator, no compression.
 rocksdb::ColumnFamilyOptions CommonFamilyOptions(Family family);
 // Quiet: no log file, no statistics, no archive of the write-ahead log that nobody writes.

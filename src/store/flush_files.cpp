@@ -147,6 +147,12 @@ Status FlushFiles::DeleteLeaf(StorageId storage, Slice low) {
   return AddLeaf(storage, low, Kind::kDelete, Slice());
 }
 
+void FlushFiles::AddLeafFiles(StorageId storage, std::vector<std::string> paths) {
+  // Which part of the storage each one has does not matter to the tombstones of others.
+  const std::string bound = StorageBound(storage);
+  for (std::string& path : paths) files_.push_back({kKeysFamily, std::move(path), bound, bound});
+}
+
 Status FlushFiles::WriteState(Family family, const StoreState& state) {
   OMENDB_RETURN_IF_ERROR(StartFile(family));
   OMENDB_RETURN_IF_ERROR(

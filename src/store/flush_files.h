@@ -39,6 +39,8 @@ class FlushFiles {
   Status PutLeaf(StorageId storage, Slice low, Slice value);
   Status MergeLeaf(StorageId storage, Slice low, Slice deltas);
   Status DeleteLeaf(StorageId storage, Slice low);
+  // Files of leaf_files.h, from now on this object's. REQUIRES: nothing else of the storage.
+  void AddLeafFiles(StorageId storage, std::vector<std::string> paths);
   void PutMeta(Slice key, Slice value) { meta_[std::string(key)] = std::string(value); }
   void DeleteMeta(Slice key) { meta_[std::string(key)] = std::nullopt; }
   void DropStorage(StorageId storage) { dropped_.insert(storage); }

@@ -25,6 +25,7 @@
 #include "store/damaged_block.h"
 #include "store/families.h"
 #include "store/flush_files.h"
+#include "store/leaf_files.h"
 #include "store/leaf_iterator_impl.h"
 #include "store/leaf_merge.h"
 #include "store/manual_compaction.h"
@@ -190,7 +191,7 @@ class PrimaryStoreImpl : public PrimaryStore {
  public:
   explicit PrimaryStoreImpl(const StoreOptions& options)
       : options_(options),
-        staging_(options.path + "/staging"),
+        staging_(options.path + "/" + kStagingFolder),
         file_system_(std::make_shared<PrimaryFileSystem>(options.path)),
         env_(rocksdb::NewCompositeEnv(file_system_)),
         listener_(std::make_shared<Listener>(options, file_system_)),
@@ -630,6 +631,13 @@ class FlushImpl : public PrimaryStore::Flush {
   }
   Status DeleteLeaf(StorageId storage, Slice low) override {
     return files_->DeleteLeaf(storage, low);
+  }
+  void AddLeafFiles(StorageId storage, uint32_t files) override {
+    std::vector<std::string> paths;
+    for (uint32_t i = 0; i < files; i++) {
+      paths.push_back(LeafFiles::Path(store_->path(), storage, i));
+    }
+    files_->AddLeafFiles(storage, std::move(paths));
   }
   void PutMeta(Slice key, Slice value) override { files_->PutMeta(key, value); }
   void DeleteMeta(Slice key) override { files_->DeleteMeta(key); }

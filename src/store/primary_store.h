@@ -79,6 +79,9 @@ class PrimaryStore {
     // A merge operand: deltas of the leaf.
     virtual Status MergeLeaf(StorageId storage, Slice low, Slice deltas) = 0;
     virtual Status DeleteLeaf(StorageId storage, Slice low) = 0;
+    // Files that a session wrote for a new index (leaf_files.h). They are ingested with the rest;
+    // if that fails they are gone. REQUIRES: nothing of the storage is in the store or this flush.
+    virtual void AddLeafFiles(StorageId storage, uint32_t files) = 0;
     virtual void PutMeta(Slice key, Slice value) = 0;
     virtual void DeleteMeta(Slice key) = 0;
     virtual void DropStorage(StorageId storage) = 0;  // range-deletes its rows and leaves

@@ -50,6 +50,14 @@ Lsn InsertOrCount(Relation relation, WriteTicket* ticket, RecordType type, const
   return lsn;
 }
 
+Slice EncodeEntries(const IndexEntry* entries, uint32 count, char* body) {
+  char* end = body;
+  for (uint32 i = 0; i < count; i++) {
+    end = EncodeIndexEntry(entries[i], i == 0 ? Slice() : entries[i - 1].key, end);
+  }
+  return Slice(body, static_cast<size_t>(end - body));
+}
+
 // An update in place and a lock leave the block's marks: see visibility_map.h.
 bool ChangesWhoIsSeen(VersionKind kind) {
   return kind != VersionKind::kUpdate && kind != VersionKind::kLock;
@@ -179,27 +187,34 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
 Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
                             const IndexEntry* entries, uint32 count, char* body) {
   char head[kMaxRecordHead];
-  char* end = body;
   size_t bound = 0;
-  for (uint32 i = 0; i < count; i++) {
-    end = EncodeIndexEntry(entries[i], i == 0 ? Slice() : entries[i - 1].key, end);
-    bound += Segment::BoundForIndexEntry(entries[i]);
-  }
-  Slice bytes(body, static_cast<size_t>(end - body));
+  for (uint32 i = 0; i < count; i++) bound += Segment::BoundForIndexEntry(entries[i]);
+  Slice bytes = EncodeEntries(entries, count, body);
   size_t head_size = EncodeHead(IndexEntriesRecord{storage, count, bytes}, head);
   Assert(ticket->reserved >= bound);
   char prefix[kIndexPrefixRoom];
   size_t prefix_size = IndexPrefix(ticket->segment, storage, entries[0].key, prefix);
 
   START_CRIT_SECTION();
-  Lsn lsn =
-      InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
+  Lsn lsn = InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
   for (uint32 i = 0; i < count; i++) {
     ticket->segment.ApplyIndexEntry(storage, entries[i], Slice(prefix, prefix_size));
   }
   ticket->reserved -= bound;
   END_CRIT_SECTION();
   return lsn;
+}
+
+void LogIndexEntries(Relation index, StorageId storage, const IndexEntry* entries, uint32 count,
+                     char* body) {
+  // At wal_level minimal there is nobody who would need them.
+  if (!IsLogged(index) || !XLogIsNeeded()) return;
+  char head[kMaxRecordHead];
+  Slice bytes = EncodeEntries(entries, count, body);
+  XLogBeginInsert();
+  RegisterBytes(head, EncodeHead(IndexEntriesRecord{storage, count, bytes}, head));
+  RegisterBytes(bytes.data(), bytes.size());
+  Insert(RecordType::kIndexEntries);
 }
 
 void LogIndexCleanup(Relation relation, FullXid oldest) {

@@ -46,6 +46,12 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
 Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
                             const IndexEntry* entries, uint32 count, char* body);
 
+// The same for entries that are in the store already, which the write buffer need not hold: what a
+// standby, or a server that starts from an older backup, has to put there. Nothing for indexes
+// whose changes need no WAL.
+void LogIndexEntries(Relation index, StorageId storage, const IndexEntry* entries, uint32 count,
+                     char* body);
+
 // Makes a standby cancel queries that might want rows which nobody at or after `oldest` can see.
 // Before VACUUM removes their index entries; after an index was built or a table copied without
 // them, before the commit. Nothing for unlogged relations.

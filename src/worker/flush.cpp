@@ -48,11 +48,7 @@ std::string CommonPrefix(const SegmentIndex& index) {
   std::string first(at.entry().key);
   at.SeekToLast();
   Slice last = at.entry().key;
-  size_t most = std::min({first.size(), last.size(), size_t{kIndexPrefixRoom} + 8});
-  most = most > 8 ? most - 8 : 1;
-  size_t common = 0;
-  while (common < most && first[common] == last[common]) common++;
-  return first.substr(0, common);
+  return std::string(CommonKeyPrefix(first, last, kIndexPrefixRoom));
 }
 
 }  // namespace
@@ -74,6 +70,13 @@ Status SegmentFlush::Collect() {
     });
   }
   OMENDB_RETURN_IF_ERROR(CollectIndexes());
+  if (leaf_files_.storage != 0) {
+    const StorageEntry* entry = FindStorage(leaf_files_.storage);
+    if (entry == nullptr || entry->state != StorageEntry::kLive) {
+      return Status::NotFound("the index that was being built is gone");
+    }
+    touched_.push_back(leaf_files_.storage);
+  }
   Column columns[kMaxColumns];
   for (const Block& block : blocks_) {
     if (!layouts_.empty() && layouts_.back().storage == block.storage) continue;
@@ -180,6 +183,7 @@ Status SegmentFlush::WriteAll(PrimaryStore* store, const TransactionOracle& orac
   OMENDB_RETURN_IF_ERROR(store->NewFlush(&flush));
   OMENDB_RETURN_IF_ERROR(WriteBlocks(flush.get(), oracle));
   OMENDB_RETURN_IF_ERROR(WriteIndexes(store, flush.get()));
+  if (leaf_files_.storage != 0) flush->AddLeafFiles(leaf_files_.storage, leaf_files_.files);
   for (const ChangedStorage& storage : storages_) {
     flush->PutMeta(StorageMetaKey(storage.meta.identity.id), EncodeStorageMeta(storage.meta));
   }
@@ -215,6 +219,12 @@ void SegmentFlush::Publish() {
     if (common == 0) continue;
     memcpy(entry->index_prefix, index.prefix.data(), common);
     entry->index_prefix_size = static_cast<uint8>(common);
+  }
+  if (StorageEntry* entry = FindStorage(leaf_files_.storage)) {
+    entry->index_prefix_size = static_cast<uint8>(leaf_files_.prefix.size());
+    memcpy(entry->index_prefix, leaf_files_.prefix.data(), leaf_files_.prefix.size());
+    entry->leaf_map_state = LeafMapState::kWanted;
+    g_shared->leaf_maps_wanted = true;
   }
   for (StorageId storage : dropped_) {
     StorageEntry* entry = FindStorage(storage);

@@ -7,6 +7,7 @@
 #include "buffer/segment_index.h"
 #include "pg/storage_directory.h"
 #include "store/primary_store.h"
+#include "worker/leaf_ingestion.h"
 #include "worker/storage_meta.h"
 
 namespace omendb {
@@ -19,7 +20,10 @@ class SegmentFlush {
   // flush is.
   SegmentFlush(const Segment* segment, uint64_t sequence);
 
-  // REQUIRES: StorageTableLock, shared.
+  // The files of a new index go with it. Before Collect.
+  void AddLeafFiles(LeafFilesToIngest files) { leaf_files_ = std::move(files); }
+
+  // REQUIRES: StorageTableLock, shared. kNotFound if the storage of leaf files is gone.
   Status Collect();
   // WAL up to here must be on disk before Write.
   Lsn wal_needed() const { return wal_needed_; }
@@ -71,7 +75,8 @@ class SegmentFlush {
   std::vector<Block> blocks_;   // by storage, block
   std::vector<Index> indexes_;  // by storage, dropped ones left out
   uint64_t leaves_ = 0;
-  std::vector<Layout> layouts_;  // of the storages in blocks_, ascending
+  LeafFilesToIngest leaf_files_;  // storage 0: none
+  std::vector<Layout> layouts_;   // of the storages in blocks_, ascending
   std::vector<ChangedStorage> storages_;
   std::vector<StorageId> dropped_, touched_;
 };

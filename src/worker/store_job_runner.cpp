@@ -1,6 +1,7 @@
 #include "worker/store_job_runner.h"
 
 #include "pg/shared_state.h"
+#include "pg/store_job.h"
 
 namespace omendb {
 namespace {
@@ -110,10 +111,7 @@ bool StoreJobRunner::TakeEnd(Status* status) {
 
   StoreJob* job = &g_shared->job;
   LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
-  job->failure = static_cast<uint32_t>(status->code());
-  strlcpy(job->text, status->message().c_str(), sizeof(job->text));
-  strlcpy(job->detail, status->detail().c_str(), sizeof(job->detail));
-  strlcpy(job->hint, status->hint().c_str(), sizeof(job->hint));
+  SetFailure(&job->failure, *status);
   job->state = job->abandoned ? StoreJobState::kFree : StoreJobState::kDone;
   LWLockRelease(StoreTextLock());
   ConditionVariableBroadcast(&g_shared->store_changed);

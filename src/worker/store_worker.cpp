@@ -15,6 +15,7 @@
 #include "pg/store_failure.h"
 #include "pg/unlogged_reset.h"
 #include "pg/write_buffer.h"
+#include "store/leaf_files.h"
 #include "store/signal_mask.h"
 #include "worker/flush.h"
 #include "worker/leaf_loader.h"
@@ -72,6 +73,8 @@ class StoreWorker {
   bool FlushStoragesIfDropped();
   void Reclaim();
   bool Flush(const Segment* segment, uint64_t sequence);
+  Status Commit(SegmentFlush* flush);
+  void IngestLeaves();
   void AdvanceDurableLsn();
   void Recycle(int index);
   void WaitForReaders(uint64_t epoch);
@@ -213,46 +216,63 @@ void StoreWorker::ReportWriteFailure(const Status& status) {
   ConditionVariableBroadcast(&g_shared->buffer_space);
 }
 
-bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
-  SegmentFlush flush(segment, sequence);
+Status StoreWorker::Commit(SegmentFlush* flush) {
   LWLockAcquire(StorageTableLock(), LW_SHARED);
-  Status status = Caught([&] { return flush.Collect(); });
+  Status status = Caught([&] { return flush->Collect(); });
   LWLockRelease(StorageTableLock());
   if (status.ok()) {
     // The WAL of the segment was flushed by whoever froze or judged it; storages may have changed
     // since. In recovery this makes sure that the next one gets at least as far.
-    if (flush.wal_needed() != 0) XLogFlush(flush.wal_needed());
+    if (flush->wal_needed() != 0) XLogFlush(flush->wal_needed());
     // Compaction may begin with their rows as soon as they are in the store.
-    context_.NoteLive(flush.touched());
+    context_.NoteLive(flush->touched());
     status = Caught([&] {
       SignalBlock block;
-      return flush.Write(store_.get(), context_.oracle);
+      return flush->Write(store_.get(), context_.oracle);
     });
   }
   if (status.ok()) {
     status = Caught([&] { return WriteStoreMarker(store_->durable_lsn(), store_->generation()); });
   }
   DrainLog();
-  ReportWriteFailure(status);
-  if (!status.ok()) return false;
+  if (!status.ok()) return status;
 
-  context_.NoteDropped(flush.dropped());
-  g_shared->counters.swept_storages += flush.dropped().size();
+  context_.NoteDropped(flush->dropped());
+  g_shared->counters.swept_storages += flush->dropped().size();
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
-  flush.Publish();
+  flush->Publish();
   LWLockRelease(StorageTableLock());
   g_shared->durable_lsn = store_->durable_lsn();
   g_shared->generation = store_->generation();
   FailurePoint("after_publish");
-  if (segment != nullptr) g_shared->counters.flushes++;
-  g_shared->counters.flushed_bytes += flush.bytes();
-  g_shared->counters.flushed_blocks += flush.blocks();
-  UpdateSizes(flush.touched());
+  g_shared->counters.flushed_bytes += flush->bytes();
+  g_shared->counters.flushed_blocks += flush->blocks();
+  UpdateSizes(flush->touched());
   ereport(DEBUG1, (errmsg_internal("omendb flushed %llu blocks in %llu bytes, durable to %X/%X",
-                                   static_cast<unsigned long long>(flush.blocks()),
-                                   static_cast<unsigned long long>(flush.bytes()),
+                                   static_cast<unsigned long long>(flush->blocks()),
+                                   static_cast<unsigned long long>(flush->bytes()),
                                    LSN_FORMAT_ARGS(store_->durable_lsn()))));
-  return true;
+  return status;
+}
+
+bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
+  SegmentFlush flush(segment, sequence);
+  Status status = Commit(&flush);
+  ReportWriteFailure(status);
+  if (status.ok() && segment != nullptr) g_shared->counters.flushes++;
+  return status.ok();
+}
+
+// The files of a new index. If they cannot be taken that is an error of who built it: nobody
+// else waits for them.
+void StoreWorker::IngestLeaves() {
+  LeafFilesToIngest files;
+  if (!TakeLeafIngest(&files)) return;
+  SegmentFlush flush(nullptr, g_shared->flushed_sequence);
+  flush.AddLeafFiles(files);
+  Status status = Commit(&flush);
+  if (!status.ok()) LeafFiles::Remove(StorePath(), files.storage, files.files);
+  EndLeafIngest(status);
 }
 
 // True if there is more to do.
@@ -453,6 +473,7 @@ void StoreWorker::Run() {
     if (may_write) AdvanceDurableLsn();
     PublishDebt();
     context_.oracle.ExchangeWithGuard();
+    IngestLeaves();
     bool loading = LoadLeaves();
     WorkOnJob();
     Reclaim();

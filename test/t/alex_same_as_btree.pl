@@ -142,7 +142,7 @@ DECLARE
     WHEN 8 THEN format('SELECT s, g FROM @ WHERE s >= %s AND s < %s || ''z'' AND g IN (%s, %s) ORDER BY s DESC, g', one, one, g, g + 3)
     WHEN 9 THEN format('SELECT g, k FROM @ WHERE v < 8 AND g >= %s ORDER BY g, k', g)
     WHEN 10 THEN format('SELECT lower(s), k %% 7, k FROM @ WHERE lower(s) = lower(%s) AND k %% 7 < 4 ORDER BY 1 DESC, 2, 3', one)
-    WHEN 11 THEN format('SELECT g, t, s, n FROM @ WHERE g = %s ORDER BY g, t DESC NULLS LAST, s, n', g)
+    WHEN 11 THEN format('SELECT g, t, s, n FROM @ WHERE g = %s ORDER BY g, t DESC NULLS LAST, s, n, n::text', g)
     WHEN 12 THEN format('SELECT n, k FROM @ WHERE n <= %s ORDER BY n NULLS FIRST, k', below(500) - 250)
     WHEN 13 THEN 'SELECT n, k FROM @ WHERE n IS NULL ORDER BY k DESC'
     WHEN 14 THEN format('SELECT t, u FROM @ WHERE t >= timestamptz ''2024-01-05 UTC'' + %s * interval ''1 hour'' ORDER BY t, u DESC LIMIT 70', below(300))

@@ -1,4 +1,5 @@
 #include "base/pure.h"
+#include "block/leaf_packer.h"
 #include "block/section.h"
 #include "leaf_test_util.h"
 
@@ -306,6 +307,73 @@ TEST(DamagedLeaf, IsNoRowBlockAndARowBlockIsNoLeaf) {
   LeafView view;
   EXPECT_EQ(LeafView::Parse("", true, &view).code(), StatusCode::kCorruption);
   EXPECT_EQ(LeafView::Parse(value + "x", true, &view).code(), StatusCode::kCorruption);
+}
+
+// Every entry is in the leaf that covers it, and the leaves cover everything.
+void ExpectPacked(const Words& words, size_t least_fill, size_t most) {
+  std::vector<std::string> lows, highs;
+  Words found;
+  size_t smallest = SIZE_MAX;
+  LeafPacker packer(7, [&](Slice low, Slice value) {
+    LeafView view;
+    ExpectOk(LeafView::Parse(value, true, &view));
+    EXPECT_EQ(view.low(), low);
+    EXPECT_EQ(view.lsn(), 7u);
+    EXPECT_LE(view.base_count(), most);
+    if (!view.high().empty()) smallest = std::min<size_t>(smallest, view.base_count());
+    lows.emplace_back(low);
+    highs.emplace_back(view.high());
+    for (const auto& word : WordsOf(&view)) {
+      EXPECT_TRUE(view.Covers(word.first.first, word.first.second));
+      EXPECT_TRUE(found.insert(word).second);
+    }
+    return Status::Ok();
+  });
+  for (const auto& word : words) ExpectOk(packer.Add(EntryOf(word)));
+  ExpectOk(packer.Finish());
+  EXPECT_EQ(found, words);
+  if (words.empty()) {
+    EXPECT_TRUE(lows.empty());
+    return;
+  }
+  EXPECT_EQ(lows.front(), "");
+  EXPECT_EQ(highs.back(), "");
+  for (size_t i = 1; i < lows.size(); i++) EXPECT_EQ(lows[i], highs[i - 1]);
+  if (lows.size() > 1) {
+    EXPECT_GE(smallest, least_fill);
+  }
+}
+
+TEST(LeafPacker, PacksWhateverNumberOfEntries) {
+  for (size_t count : {0, 1, 2, 479, 480, 481, 960, 961, 10000}) {
+    ExpectPacked(RandomInt8Words(count, count), 480, 480);
+  }
+}
+
+TEST(LeafPacker, CutsByBytesAsWell) {
+  std::mt19937_64 random(3);
+  Words words;
+  for (int i = 0; i < 3000; i++) {
+    words[{Int8Key(random()) + std::string(random() % 300, 'k'), random() % 1000}] = {
+        std::string(random() % 8 == 0 ? random() % 5000 : 0, 'p')};
+  }
+  ExpectPacked(words, 1, 480);
+  // Each larger than a leaf is meant to be.
+  words.clear();
+  for (int i = 0; i < 20; i++) words[{Int8Key(i), 1}] = {std::string(kMaxIndexPayloadSize, 'p')};
+  ExpectPacked(words, 1, 1);
+}
+
+TEST(LeafPacker, OneKeyMayFillManyLeaves) {
+  Words words;
+  for (TidNumber tid = 0; tid < 5000; tid++) words[{"same", tid * 3}] = {};
+  ExpectPacked(words, 480, 480);
+}
+
+TEST(LeafPacker, PassesOnWhatItsTakerSays) {
+  LeafPacker packer(1, [](Slice, Slice) { return Status::IoError("no"); });
+  ExpectOk(packer.Add({"a", 1, "", false}));
+  EXPECT_EQ(packer.Finish().code(), StatusCode::kIoError);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/pure.h"
 #include "key/leaf_key.h"
 #include "leaf_test_util.h"
+#include "store/leaf_files.h"
 #include "store_fixture.h"
 
 namespace omendb {
@@ -177,6 +178,90 @@ TEST_F(StoreLeafTest, LeavesOutOfOrderAreRefusedButRowsMayLieBetween) {
   ExpectOk(reader->GetLeaf(5, "b", &value));
   ExpectOk(reader->Get(1, 1, &value));
   ExpectOk(reader->Get(2, 0, &value));
+}
+
+// An index that a session wrote into files, by whose leaves a leaf of 10 entries is known.
+std::unique_ptr<LeafFiles> WriteLeafFiles(const std::string& store, StorageId storage, int leaves,
+                                          uint64_t file_size) {
+  auto files = std::make_unique<LeafFiles>(store, storage, file_size);
+  for (int leaf = 0; leaf < leaves; leaf++) {
+    Words words;
+    for (int i = leaf * 10; i < leaf * 10 + 10; i++) words[{Int8Key(i * 10), 1}] = {};
+    const auto low_of = [](int number) {
+      return number == 0 ? std::string() : Position(Int8Key(uint64_t{100} * number), 1);
+    };
+    const std::string low = low_of(leaf);
+    ExpectOk(files->Put(low, LeafValue(words, 1, low, leaf + 1 < leaves ? low_of(leaf + 1) : "")));
+  }
+  ExpectOk(files->Finish());
+  return files;
+}
+
+size_t StagedFiles(const std::string& store) {
+  size_t count = 0;
+  for (const auto& file : std::filesystem::directory_iterator(store + "/staging")) {
+    count += file.path().extension() == ".sst";
+  }
+  return count;
+}
+
+TEST_F(StoreLeafTest, FilesOfANewIndexAreTakenInAtTheBottom) {
+  Open();
+  // Storages on both sides, and one between them that goes in the same flush.
+  for (StorageId storage : {2, 4, 6, 8}) Build(storage, 300, 20, 1);
+  auto files = WriteLeafFiles(store_->path(), 5, 3000, 64 << 10);
+  EXPECT_GT(files->files(), 3u);
+  EXPECT_EQ(StagedFiles(store_->path()), files->files());
+  FlushLeaves(5, [&](auto* flush) {
+    ExpectOk(flush->PutLeaf(3, "", LeafValue({}, 1)));
+    ExpectOk(flush->PutLeaf(7, "", LeafValue({}, 1)));
+    for (StorageId storage : {4, 6}) flush->DropStorage(storage);
+    flush->AddLeafFiles(5, files->files());
+  });
+  files->Release();
+  EXPECT_EQ(StagedFiles(store_->path()), 0u);
+  for (int compacted = 0; compacted < 2; compacted++) {
+    auto reader = Reader();
+    std::unique_ptr<LeafIterator> it;
+    ExpectOk(reader->NewLeafIterator(5, &it));
+    int leaves = 0;
+    for (it->SeekLow(""); it->Valid(); it->Next()) leaves++;
+    EXPECT_EQ(leaves, 3000);
+    std::string value;
+    for (StorageId storage : {2, 3, 7, 8}) ExpectOk(reader->GetLeaf(storage, "", &value));
+    for (StorageId storage : {4, 6}) {
+      EXPECT_EQ(reader->GetLeaf(storage, "", &value).code(), StatusCode::kNotFound);
+    }
+    ExpectOk(store_->Compact(0));
+  }
+  // Later changes count above the leaves.
+  Merge(5, "", DeltaValue({{{Int8Key(0), 1}, {"", true}}}, store_->generation() + 1), 6);
+  std::string value;
+  ExpectOk(Reader()->GetLeaf(5, "", &value));
+  LeafView view;
+  ExpectOk(LeafView::Parse(value, true, &view));
+  EXPECT_EQ(WordsOf(&view).size(), 9u);
+}
+
+TEST_F(StoreLeafTest, FilesThatNobodyTakesInLeaveNothing) {
+  Open();
+  const std::string path = store_->path();
+  WriteLeafFiles(path, 5, 100, 16 << 10).reset();
+  EXPECT_EQ(StagedFiles(path), 0u);
+  // A flush that is given up takes them along.
+  auto files = WriteLeafFiles(path, 5, 100, 16 << 10);
+  ExpectOk(store_->NewFlush(&flush_));
+  flush_->AddLeafFiles(5, files->files());
+  files->Release();
+  flush_.reset();
+  EXPECT_EQ(StagedFiles(path), 0u);
+  // So does an opening what a killed session left.
+  files = WriteLeafFiles(path, 5, 100, 16 << 10);
+  files->Release();
+  files.reset();
+  EXPECT_GT(StagedFiles(path), 0u);
+  Open();
+  EXPECT_EQ(StagedFiles(path), 0u);
 }
 
 TEST_F(StoreLeafTest, DroppedStorageIsGoneAtOnceAndItsSpaceLater) {
