@@ -86,6 +86,7 @@ void Segment::Reset() {
   header_->images.store(0, std::memory_order_relaxed);
   header_->blocks.store(0, std::memory_order_relaxed);
   header_->index_entries.store(0, std::memory_order_relaxed);
+  header_->index_removals.store(0, std::memory_order_relaxed);
   header_->first_lsn.store(0, std::memory_order_relaxed);
   header_->last_lsn.store(0, std::memory_order_relaxed);
   header_->used.store(0, std::memory_order_relaxed);

@@ -137,6 +137,9 @@ class Segment {
   uint64_t images() const;
   uint64_t blocks() const;
   uint64_t index_entries() const;  // applied, tombstones among them
+  // Tombstones of index entries. Counted after they were applied: whoever has seen the count has
+  // seen them.
+  uint64_t index_removals() const;
   Lsn first_lsn() const;  // 0 = empty
   Lsn last_lsn() const;
   // The caller reports the LSN of each WAL-logged record. Apply* does not: unlogged relations have

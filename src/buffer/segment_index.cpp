@@ -43,6 +43,7 @@ void Segment::ApplyIndexEntry(StorageId storage_id, const IndexEntry& entry, Sli
   assert(put != AlexPut::kNoRoom);
   (void)put;
   header_->index_entries.fetch_add(1, std::memory_order_relaxed);
+  if (entry.removed) header_->index_removals.fetch_add(1, std::memory_order_release);
 }
 
 bool Segment::HasIndex(StorageId storage_id) const {
@@ -72,6 +73,10 @@ void Segment::VisitIndexes(IndexVisitor visit, void* context) const {
 
 uint64_t Segment::index_entries() const {
   return header_->index_entries.load(std::memory_order_relaxed);
+}
+
+uint64_t Segment::index_removals() const {
+  return header_->index_removals.load(std::memory_order_acquire);
 }
 
 }  // namespace omendb

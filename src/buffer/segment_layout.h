@@ -136,10 +136,11 @@ struct Segment::Header {
   uint64_t arena;     // bytes from the header
   uint32_t block_buckets;
   uint32_t storage_buckets;
+  std::atomic<uint64_t> index_removals;  // seldom
 
   // Every change writes what follows: a cache line of its own, but only one. (By padding, since
   // the segment may lie at any multiple of 8.)
-  char padding[segment_layout::kCacheLine - 24];
+  char padding[segment_layout::kCacheLine - 32];
 
   std::atomic<uint64_t> used;
   std::atomic<uint64_t> reserved;

@@ -128,16 +128,17 @@ uint64_t Mix(uint64_t value) {
   return value ^ (value >> 31);
 }
 
-uint64_t FingerprintIn(const Segment& segment, StorageId storage, Slice key) {
+KeyFingerprint FingerprintIn(uint64_t sequence, const Segment& segment, StorageId storage,
+                             Slice key) {
+  KeyFingerprint fingerprint{sequence, segment.index_removals(), 0};
   SegmentIndex index;
-  if (!segment.FindIndex(storage, &index)) return 0;
-  uint64_t sum = 0;
+  if (!segment.FindIndex(storage, &index)) return fingerprint;
   SegmentIndex::Iterator at;
   at.Attach(index);
   for (at.Seek(key, 0); at.Valid() && at.entry().key == key; at.Next()) {
-    sum += Mix(at.entry().tid << 1 | (at.entry().removed ? 1 : 0)) | 1;
+    fingerprint.value += Mix(at.entry().tid << 1 | (at.entry().removed ? 1 : 0)) | 1;
   }
-  return sum;
+  return fingerprint;
 }
 
 void Append(IndexReader* reader, const IndexEntry& entry) {
@@ -204,8 +205,8 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
     if (!reader->watched.empty()) {
-      reader->fingerprint = {view.newest_sequence,
-                             FingerprintIn(view.segments[0], reader->storage, reader->watched)};
+      reader->fingerprint =
+          FingerprintIn(view.newest_sequence, view.segments[0], reader->storage, reader->watched);
     }
     Merge merge(view, reader->storage, leaves);
     Status status = Start(&merge, span, backward);
@@ -246,7 +247,7 @@ void WatchKey(IndexReader* reader, Slice key) {
 
 KeyFingerprint CurrentFingerprint(StorageId storage, Slice key) {
   int active = g_shared->active;
-  return {g_shared->segments[active].sequence, FingerprintIn(SegmentAt(active), storage, key)};
+  return FingerprintIn(g_shared->segments[active].sequence, SegmentAt(active), storage, key);
 }
 
 }  // namespace omendb

@@ -36,9 +36,11 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
 IndexEntry BatchEntry(const IndexReader* reader, int number);
 
 // For uniqueness: what the newest segment says of a key, as a number that changes whenever an entry
-// of the key is added to it. `segment`: which one that was.
+// of the key is added to it. `segment`: which one that was. `removals`: of any entries: heap may use
+// the TID of one again, and the same key with it.
 struct KeyFingerprint {
   uint64_t segment;
+  uint64_t removals;
   uint64_t value;
   friend bool operator==(const KeyFingerprint&, const KeyFingerprint&) = default;
 };

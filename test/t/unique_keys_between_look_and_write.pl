@@ -74,5 +74,35 @@ for my $table (qw(keys heap_keys))
 	is($err, '', "$index is as its table");
 }
 cmp_ok($met, '>', 4, 'keys were written in between');
+
+# Heap uses a TID again: while an insert is held up, VACUUM removes the entry of a dead row with its key,
+# and another row takes that row's place, with the same key.
+my $reused = 0;
+for (1 .. 10)
+{
+	$node->safe_psql('postgres', 'DROP TABLE IF EXISTS again; CREATE TABLE again (k int); '
+		  . 'CREATE UNIQUE INDEX again_k ON again USING alex (k); INSERT INTO again VALUES (1), (2); DELETE FROM again WHERE k = 2');
+	my $other = session($node);
+	$other->do('SELECT FROM again WHERE k = 1');
+	set_failure_point($node, "before_write_gate:sleep=$hold");
+	my $held = session($node);
+	$held->do('SELECT FROM again WHERE k = 1');
+	$held->send('INSERT INTO again VALUES (2) RETURNING ctid');
+	sleep 0.2;
+	set_failure_point($node, '');
+	$other->do('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) again');
+	my $place = $other->query('INSERT INTO again VALUES (2) RETURNING ctid');
+	my $in_time = !$other->error;
+	my $answer = $held->answer(60) // 'no answer';
+	my $error = $held->error;
+	$_->quit for $held, $other;
+	next if !$in_time;
+	$reused++;
+	is($place, '(0,2)', 'the place of the dead row is used again');
+	is($error // 'none', '23505', 'the key of a place that is used again is met');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM again WHERE k + 0 = 2'), 1, 'one row has it');
+	last;
+}
+is($reused, 1, 'the machine is not too slow for it');
 $node->stop;
 done_testing();
