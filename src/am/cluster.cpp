@@ -259,8 +259,6 @@ void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Re
   Rewrite rewrite;
   StartRewrite(&rewrite, old_table, new_table, oldest_xmin);
   if (rewrite.old_storage != 0) {
-    // Snapshots of a standby may be older than any here.
-    LogIndexCleanup(old_table, oldest_xmin);
     if (old_index != nullptr && (use_sort || SortIsCheaper(rewrite, old_index))) {
       RewriteSorted(&rewrite, old_index);
     } else if (old_index != nullptr) {
@@ -269,6 +267,8 @@ void omendb_relation_copy_for_cluster(Relation old_table, Relation new_table, Re
       RewriteInTidOrder(&rewrite);
     }
     FinishRewrite(&rewrite);
+    // Snapshots of a standby may be older than any here.
+    LogIndexCleanup(old_table, MissingBefore(oldest_xmin));
   }
   // All that is older was written as frozen.
   if (TransactionIdFollows(oldest_xmin, *xid_cutoff)) *xid_cutoff = oldest_xmin;

@@ -154,7 +154,7 @@ TransactionId omendb_index_delete_tuples(Relation relation, TM_IndexDeleteOp* op
   if (unknown) {
     // The row is gone from the store: all that is known is that it died before the horizon. A
     // standby's queries that might still see it have to go.
-    latest = oldest_xmin;
+    latest = static_cast<TransactionId>(MissingBefore(oldest_xmin));
     TransactionIdRetreat(latest);
   }
   return latest;

@@ -6,14 +6,16 @@
 #include "wal/log.h"
 
 extern "C" {
-#include "access/parallel.h"
 #include "access/relscan.h"
+#include "access/sysattr.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
+#include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
@@ -112,6 +114,88 @@ BuildDecision DecideRow(Relation table, StorageId storage, const RowId& id, Inde
   }
 }
 
+// An MVCC snapshot, and others may write: the rows that it sees. Also those that older snapshots of
+// a standby may see, for nobody waits for these to go before the index is used.
+RowInSnapshot DecideBesideWriters(Relation table, StorageId storage, const RowId& id,
+                                  Snapshot snapshot, TransactionId oldest_xmin,
+                                  const VersionMeta* sole, TupleTableSlot* slot) {
+  if (sole != nullptr) {
+    return EffectInSnapshot(*sole, nullptr, snapshot) ? RowInSnapshot::kVisible
+                                                      : RowInSnapshot::kNone;
+  }
+  ExecClearTuple(slot);
+  RowInSnapshot seen = LookInSnapshot(table, storage, id, snapshot, oldest_xmin, HolderOf(slot));
+  if (seen != RowInSnapshot::kNone) ShowHeldRow(slot, table);
+  return seen;
+}
+
+// A standby's snapshots may be older than any here, and see what the index does not have.
+void TellStandbys(Relation table, FullXid missing_before) {
+  bool is_new = table->rd_createSubid != InvalidSubTransactionId;
+  if (StorageOf(table) == 0 || is_new) return;
+  LogIndexCleanup(table, missing_before);
+}
+
+// What tells whether updates in place have changed what an index is made of. Unless another index
+// had these columns at the time, they may have: an older snapshot must not come to the row by the
+// new key. Those of the primary are waited for.
+struct OlderKeys {
+  Bitmapset* columns;  // of the index, from FirstLowInvalidHeapAttributeNumber on
+  TupleTableSlot* slot;
+  FullXid unseen_before;  // snapshots that see no transaction from here on may be misled
+};
+
+void StartOlderKeys(Relation table, IndexInfo* info, OlderKeys* older) {
+  *older = OlderKeys{};
+  older->slot = table_slot_create(table, nullptr);
+  for (int i = 0; i < info->ii_NumIndexAttrs; i++) {
+    AttrNumber column = info->ii_IndexAttrNumbers[i];
+    if (column == 0) continue;  // an expression
+    older->columns = bms_add_member(older->columns, column - FirstLowInvalidHeapAttributeNumber);
+  }
+  pull_varattnos(reinterpret_cast<Node*>(info->ii_Expressions), 1, &older->columns);
+  pull_varattnos(reinterpret_cast<Node*>(info->ii_Predicate), 1, &older->columns);
+}
+
+bool SameColumns(Relation table, const Bitmapset* columns, TupleTableSlot* one,
+                 TupleTableSlot* other) {
+  TupleDesc descriptor = RelationGetDescr(table);
+  bool whole_row = bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
+  for (AttrNumber column = 1; column <= descriptor->natts; column++) {
+    bool wanted = whole_row || bms_is_member(column - FirstLowInvalidHeapAttributeNumber, columns);
+    if (!wanted) continue;
+    const FormData_pg_attribute* attribute = TupleDescAttr(descriptor, column - 1);
+    bool is_null, other_is_null;
+    Datum value = slot_getattr(one, column, &is_null);
+    Datum other_value = slot_getattr(other, column, &other_is_null);
+    if (is_null != other_is_null) return false;
+    if (!is_null && !datumIsEqual(value, other_value, attribute->attbyval, attribute->attlen)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Looks below the version in the slot.
+void NoteOlderKeys(Relation table, StorageId storage, const RowId& id, TransactionId oldest_xmin,
+                   TupleTableSlot* slot, OlderKeys* older) {
+  constexpr int kPatience = 16;  // the walk begins at the top each time
+  VersionMeta meta = AsOmendbSlot(slot)->holder.meta;
+  for (int steps = 0; meta.kind == VersionKind::kUpdate; steps++) {
+    if (SeenByEveryone(meta, XidState::kCommitted, oldest_xmin)) return;
+    if (steps < kPatience) {
+      ExecClearTuple(older->slot);
+      if (!LookBelow(table, storage, id, meta.lsn, HolderOf(older->slot))) return;
+      ShowHeldRow(older->slot, table);
+    }
+    if (steps == kPatience || !SameColumns(table, older->columns, slot, older->slot)) {
+      older->unseen_before = Max(older->unseen_before, meta.xid + 1);
+      return;
+    }
+    meta = AsOmendbSlot(older->slot)->holder.meta;
+  }
+}
+
 }  // namespace
 
 double omendb_index_build_range_scan(Relation table, Relation index, struct IndexInfo* info, bool,
@@ -120,22 +204,20 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
                                      void* callback_state, TableScanDesc scan) {
   IndexEvaluation evaluation;
   StartEvaluation(table, info, &evaluation);
-  TransactionId oldest_xmin = InvalidTransactionId;
-  if (!IsBootstrapProcessingMode() && !info->ii_Concurrent) {
-    oldest_xmin = GetOldestNonRemovableTransactionId(table);
-  }
-  bool own_snapshot = false;
+  TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  bool builds = scan == nullptr || scan->rs_parallel != nullptr;  // else amcheck compares
+  Snapshot own_snapshot = nullptr;
   if (scan == nullptr) {
-    Snapshot snapshot = SnapshotAny;
-    if (!TransactionIdIsValid(oldest_xmin)) {
-      snapshot = RegisterSnapshot(GetTransactionSnapshot());
-      own_snapshot = true;
-    }
-    scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+    if (info->ii_Concurrent) own_snapshot = RegisterSnapshot(GetTransactionSnapshot());
+    scan = table_beginscan_strat(table, own_snapshot != nullptr ? own_snapshot : SnapshotAny, 0,
+                                 nullptr, true, false);
     SetScanLimits(scan, start, count);
   }
   Snapshot snapshot = scan->rs_snapshot;
-  bool judge = snapshot == SnapshotAny;
+  bool beside_writers = builds && snapshot != SnapshotAny;
+  if (beside_writers) scan->rs_snapshot = SnapshotAny;
+  OlderKeys older;
+  StartOlderKeys(table, info, &older);
   StorageId storage = StorageOf(table);
   BlockNumber blocks = storage == 0 ? 0 : StorageBlockCount(storage);
   if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
@@ -150,7 +232,15 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
     }
     id.alias = 0;
     BuildDecision decision{true, true, true};
-    if (judge) {
+    if (beside_writers) {
+      RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
+                                               CurrentSoleVersion(scan), evaluation.slot);
+      bool visible = seen == RowInSnapshot::kVisible;
+      decision = BuildDecision{seen != RowInSnapshot::kNone, visible, visible};
+      if (decision.index_it) {
+        NoteOlderKeys(table, storage, id, oldest_xmin, evaluation.slot, &older);
+      }
+    } else if (snapshot == SnapshotAny) {
       decision = DecideRow(table, storage, id, info, any_visible, oldest_xmin,
                            CurrentSoleVersion(scan), evaluation.slot);
     }
@@ -161,14 +251,12 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
     callback(index, &tid, evaluation.values, evaluation.nulls, decision.alive, callback_state);
   }
   if (progress) pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, blocks);
+  scan->rs_snapshot = snapshot;  // the scan may have to unregister it
   table_endscan(scan);
-  if (own_snapshot) UnregisterSnapshot(snapshot);
+  if (own_snapshot != nullptr) UnregisterSnapshot(own_snapshot);
   EndEvaluation(info, &evaluation);
-  // Rows that are dead to everyone here have no entry; a standby's older snapshots may see them.
-  bool is_new = table->rd_createSubid != InvalidSubTransactionId;
-  if (judge && storage != 0 && !is_new && !IsParallelWorker()) {
-    LogIndexCleanup(table, WidenXid(oldest_xmin));
-  }
+  ExecDropSingleTupleTableSlot(older.slot);
+  if (builds) TellStandbys(table, Max(older.unseen_before, MissingBefore(oldest_xmin)));
   return live_rows;
 }
 
@@ -198,13 +286,19 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
                                 Snapshot snapshot, struct ValidateIndexState* state) {
   IndexEvaluation evaluation;
   StartEvaluation(table, info, &evaluation);
-  TableScanDesc scan = table_beginscan_strat(table, snapshot, 0, nullptr, true, false);
+  TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
+  StorageId storage = StorageOf(table);
+  TableScanDesc scan = table_beginscan_strat(table, SnapshotAny, 0, nullptr, true, false);
   IndexedTids indexed{state->tuplesort, {}, false, false};
   while (omendb_scan_getnextslot(scan, ForwardScanDirection, evaluation.slot)) {
     CHECK_FOR_INTERRUPTS();
-    state->htups += 1;
     RowId id = DecodeTid(&evaluation.slot->tts_tid);
     id.alias = 0;
+    // What began after the snapshot has its entry from whoever wrote it, and maybe not in the list.
+    RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
+                                             CurrentSoleVersion(scan), evaluation.slot);
+    if (seen == RowInSnapshot::kNone) continue;
+    if (seen == RowInSnapshot::kVisible) state->htups += 1;
     ItemPointerData tid;
     EncodeTid(id, &tid);
     while (!indexed.exhausted &&
@@ -214,12 +308,14 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
     if (indexed.have && ItemPointerEquals(&indexed.current, &tid)) continue;
     if (!Evaluate(info, &evaluation)) continue;
     // The unique check sees the row itself and its rivals by TID, as for any insertion.
+    bool check = info->ii_Unique && seen == RowInSnapshot::kVisible;
     index_insert(index, evaluation.values, evaluation.nulls, &tid, table,
-                 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+                 check ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
     state->tups_inserted += 1;
   }
   table_endscan(scan);
   EndEvaluation(info, &evaluation);
+  TellStandbys(table, MissingBefore(oldest_xmin));
 }
 
 }  // namespace omendb

@@ -66,10 +66,10 @@ void omendb_relation_copy_data(Relation relation, const RelFileNode* node) {
   if (StorageId source = StorageOf(relation)) {
     (void)GetCurrentTransactionId();
     TransactionId oldest = GetOldestNonRemovableTransactionId(relation);
-    // Snapshots of a standby may be older than any here.
-    LogIndexCleanup(relation, oldest);
     StorageId target = StorageRegisterCopy(*node, relation->rd_backend, persistence, source);
     CopyStorage(relation, source, relation, target, oldest);
+    // Snapshots of a standby may be older than any here.
+    LogIndexCleanup(relation, MissingBefore(oldest));
   }
   RelationDropStorage(relation);
   smgrclose(files);

@@ -45,6 +45,7 @@ struct Vacuum {
   StorageId storage;
   BlockNumber blocks;
   TransactionId oldest_xmin;  // rows that died before it are dead to all
+  FullXid told;               // standbys know that entries of rows dead before it go
   Relation* indexes;
   int index_count;
   RowHolder holder;
@@ -56,6 +57,11 @@ struct Vacuum {
   double rows;  // reltuples
 };
 
+void TellStandbys(Vacuum* vacuum) {
+  vacuum->told = MissingBefore(vacuum->oldest_xmin);
+  LogIndexCleanup(vacuum->relation, vacuum->told);
+}
+
 // True if no snapshot will ever see a row under the TID. Slots are not used twice, so a row that is
 // gone stays gone; a row that an unfinished insert just made is seen as in progress.
 bool IsDead(ItemPointer tid, void* argument) {
@@ -66,6 +72,8 @@ bool IsDead(ItemPointer tid, void* argument) {
   JudgeRow(vacuum->relation, vacuum->storage, id, vacuum->oldest_xmin, &vacuum->holder, &info);
   if (info.life != RowLife::kNone) return false;
   vacuum->dead++;
+  // The store may have thrown it away by a later horizon than VACUUM's.
+  if (info.died_unknown && MissingBefore(vacuum->oldest_xmin) > vacuum->told) TellStandbys(vacuum);
   return true;
 }
 
@@ -148,7 +156,7 @@ bool WantsCleanup(const Vacuum& vacuum) {
 }
 
 void CleanIndexes(Vacuum* vacuum, bool delete_entries) {
-  if (delete_entries) LogIndexCleanup(vacuum->relation, WidenXid(vacuum->oldest_xmin));
+  if (delete_entries) TellStandbys(vacuum);
   pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_VACUUM_INDEX);
   for (int i = 0; i < vacuum->index_count; i++) {
     IndexVacuumInfo info{};
@@ -237,7 +245,7 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   if (cleanup) CleanIndexes(vacuum, delete_entries);
   if (vacuum->storage != 0 && (delete_entries || vacuum->index_count == 0)) {
     // Else they stay as they are until the next time.
-    if (StartMarkRound(kPatienceMs)) PromoteMarks(relation, WidenXid(vacuum->oldest_xmin));
+    if (StartMarkRound(kPatienceMs)) PromoteMarks(relation, MissingBefore(vacuum->oldest_xmin));
   }
 
   FreezeCutoffs cutoffs = FreezeForVacuum(relation, params);

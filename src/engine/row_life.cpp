@@ -114,6 +114,51 @@ void JudgeRow(Relation relation, StorageId storage, const RowId& id, Transaction
   ReadUnpin();
 }
 
+RowInSnapshot LookInSnapshot(Relation relation, StorageId storage, const RowId& id,
+                             Snapshot snapshot, TransactionId oldest_xmin, RowHolder* holder) {
+  EnsureEngineSession();
+  ReadView view;
+  ReadPin(&view);
+  RowCursor cursor(&view, relation, storage, id.block, id.slot);
+  RowVersion version;
+  RowInSnapshot seen = RowInSnapshot::kNone;
+  bool ended = false;
+  while (cursor.Next(&version)) {
+    VersionKind kind = version.meta.kind;
+    if (kind == VersionKind::kLock || kind == VersionKind::kSpeculativeConfirm) continue;
+    if (kind == VersionKind::kSpeculativeAbort) break;
+    if (!EffectInSnapshot(version.meta, version.hints, snapshot)) continue;
+    if (!CarriesRow(kind)) {
+      if (SeenByEveryone(version.meta, XidState::kCommitted, oldest_xmin)) break;
+      ended = true;
+      continue;
+    }
+    HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
+    seen = ended ? RowInSnapshot::kEnded : RowInSnapshot::kVisible;
+    break;
+  }
+  cursor.Close();
+  ReadUnpin();
+  return seen;
+}
+
+bool LookBelow(Relation relation, StorageId storage, const RowId& id, Lsn lsn, RowHolder* holder) {
+  EnsureEngineSession();
+  ReadView view;
+  ReadPin(&view);
+  RowCursor cursor(&view, relation, storage, id.block, id.slot);
+  RowVersion version;
+  bool found = false;
+  while (!found && cursor.Next(&version)) {
+    if (version.meta.lsn >= lsn || !CarriesRow(version.meta.kind)) continue;
+    found = StateOf(version.meta, version.hints) == XidState::kCommitted;
+  }
+  if (found) HoldRow(holder, version, RowId{id.block, id.slot, 0}, relation, storage);
+  cursor.Close();
+  ReadUnpin();
+  return found;
+}
+
 void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
                 TransactionId oldest_xmin, RowHolder* holder, BlockLife* life) {
   *life = BlockLife{0, 0, true};

@@ -30,6 +30,20 @@ struct RowLifeInfo {
 void JudgeRow(Relation relation, StorageId storage, const RowId& id, TransactionId oldest_xmin,
               RowHolder* holder, RowLifeInfo* info);
 
+// What an MVCC snapshot says of a row, for indexes that are built beside writers.
+enum class RowInSnapshot {
+  kNone,  // not there yet, or dead to everyone
+  kVisible,
+  kEnded,  // deleted or moved; some older snapshot, if only of a standby, may still see it
+};
+// Leaves the version in the holder unless it is kNone.
+RowInSnapshot LookInSnapshot(Relation relation, StorageId storage, const RowId& id,
+                             Snapshot snapshot, TransactionId oldest_xmin, RowHolder* holder);
+
+// The version that the one with this LSN has replaced under the same TID. REQUIRES: that one is of
+// a transaction that has committed.
+bool LookBelow(Relation relation, StorageId storage, const RowId& id, Lsn lsn, RowHolder* holder);
+
 // Whether VACUUM and ANALYZE count the row as live. As for heap: also what the current transaction
 // inserted and what another one is about to delete.
 bool CountsAsLive(const RowLifeInfo& info);

@@ -1,5 +1,7 @@
 #include "mvcc/visibility.h"
 
+#include "pg/shared_state.h"
+
 extern "C" {
 #include "access/subtrans.h"
 #include "access/transam.h"
@@ -103,6 +105,10 @@ bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldes
   if (meta.xid == 0) return true;
   if (state != XidState::kCommitted) return false;
   return !TransactionIdIsValid(oldest_xmin) || meta.xid < WidenXid(oldest_xmin);
+}
+
+FullXid MissingBefore(TransactionId oldest_xmin) {
+  return Max(WidenXid(oldest_xmin), g_shared->horizon.load());
 }
 
 bool LocksConflict(LockStrength held, LockStrength wanted) {

@@ -44,6 +44,11 @@ bool EndedForEveryone(const VersionMeta& meta, struct GlobalVisState* horizon);
 // state. No horizon (invalid): nobody has an older snapshot than now.
 bool SeenByEveryone(const VersionMeta& meta, XidState state, TransactionId oldest_xmin);
 
+// What ended before it may be missing: by the caller's own horizon, or since compaction has thrown
+// it away by the store's, which may be the later one. For standbys, whose snapshots may be older
+// than both; asked after the last look at the rows.
+FullXid MissingBefore(TransactionId oldest_xmin);
+
 // Whether a lock of strength `held` by one transaction keeps another from getting `wanted`.
 bool LocksConflict(LockStrength held, LockStrength wanted);
 

@@ -52,8 +52,9 @@ Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId stora
 void LogIndexEntries(Relation index, StorageId storage, const IndexEntry* entries, uint32 count,
                      char* body);
 
-// Before VACUUM removes index entries of rows that nobody at or after `oldest` can see: makes a
-// standby cancel queries that might still want them. Nothing for unlogged relations.
+// Makes a standby cancel queries that might want rows which nobody at or after `oldest` can see.
+// Before VACUUM removes their index entries; after an index was built or a table copied without
+// them, before the commit. Nothing for unlogged relations.
 void LogIndexCleanup(Relation relation, FullXid oldest);
 
 // Before the store is made to need clog no more for transactions before `limit`; on disk when it

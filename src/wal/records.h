@@ -95,7 +95,7 @@ struct StorageDropRecord {
 };
 
 // What no transaction at or after oldest_xid can see. A standby cancels its older queries.
-// kIndexCleanup: VACUUM is about to remove the index entries of such rows.
+// kIndexCleanup: index entries of such rows are about to go, or a new index or copy has none.
 // kBlocksVisible: the page of the visibility map that is block 0 of the record, always there as a
 // full-page image, has new marks: of blocks in which all rows are visible since then.
 struct HorizonRecord {

@@ -218,7 +218,8 @@ void RedoIndexEntries(XLogReaderState* record, Slice bytes) {
 
 void CancelOlderQueries(const HorizonRecord& change) {
   if (!InHotStandby) return;
-  FullTransactionId removed = FullTransactionIdFromU64(change.oldest_xid - 1);
+  FullTransactionId removed = FullTransactionIdFromU64(change.oldest_xid);
+  FullTransactionIdRetreat(&removed);
   ResolveRecoveryConflictWithSnapshotFullXid(
       removed, RelFileNode{change.tablespace, change.database, change.relation});
 }

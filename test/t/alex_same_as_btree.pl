@@ -335,10 +335,13 @@ sub run_round
 	my $number = int rand 9000;
 	my @workers = map { start($node, 'CALL work(' . array(@order) . ", $number + $_, $seconds)") } 1 .. 8;
 	my @readers = map { start($node, 'CALL look(' . array(@tables) . ", $number + $_, $seconds)") } 9 .. 10;
-	# While the primary works, old snapshots of the standby are not asked unless told: after a REINDEX they
-	# may miss rows by the index, of btree as well, and why is not known yet.
-	my @standby_readers = !$ENV{OMENDB_ASK_STANDBY} ? ()
-	  : map { start($standby, 'CALL look(' . array(@tables) . ", $number + $_, $seconds)") } 11 .. 12;
+	# PostgreSQL's REINDEX CONCURRENTLY of a heap table leaves out what only older snapshots of a standby may
+	# see, and lets them use the index: with btrees they miss rows as well. So either the standby leaves heap
+	# tables alone or this command does. (omendb tables keep such rows: old_snapshots_on_standby.pl.)
+	my $heap_on_standby = rand() < 0.5;
+	$node->poll_query_until('postgres', 'SELECT xmin IS NOT NULL FROM pg_replication_slots') or die 'no feedback';
+	my @asked = $heap_on_standby ? @tables : grep { /o$/ } @tables;
+	my @standby_readers = map { start($standby, 'CALL look(' . array(@asked) . ", $number + $_, $seconds)") } 11 .. 12;
 	my $janitor = session($node);
 	$janitor->do("SET lock_timeout = '2s'");
 	my $stop = time + $seconds;
@@ -358,6 +361,7 @@ sub run_round
 		  : $what < 90 ? "REINDEX INDEX CONCURRENTLY ${table}_$index"
 		  : $what < 94 ? 'CHECKPOINT'
 		  :              "ANALYZE $table";
+		next if $command =~ /CONCURRENTLY/ && $table =~ /h$/ && $heap_on_standby;
 		my $answer = $janitor->query($command);
 		judge("$command", $answer, $dies, qr/40P01|55P03/);
 		last if $janitor->is_dead;
@@ -398,7 +402,7 @@ is(join("\n", @bad), '', 'nobody met an error or a difference');
 note join ', ', map { "$_ $counts{$_}" } sort keys %counts;
 cmp_ok($counts{work}, '>', 100, 'rows were changed');
 cmp_ok($counts{look}, '>', 100, 'queries were compared');
-cmp_ok($counts{'look on the standby'}, '>', 20, 'queries were compared on the standby') if $ENV{OMENDB_ASK_STANDBY};
+cmp_ok($counts{'look on the standby'}, '>', 20, 'queries were compared on the standby');
 $standby->stop;
 $node->stop;
 done_testing();
