@@ -1,0 +1,92 @@
+#!/bin/bash
+# Random bigint keys in a unique index, alex beside btree, each on an omendb table of a fresh server and
+# with the same memory: rows inserted with the index there, point lookups by pgbench, and CREATE INDEX.
+# Prints a markdown table.
+#   ROWS=10000000 BATCHES=10 MEMORY_MB=256 DURATION=20 CLIENTS="1 8" METHODS="alex btree"
+# MEMORY_MB: of the index. For btree these are shared_buffers beside 128MB for the rest, for alex
+# omendb.index_memory (1.2 bytes a row) and omendb.cache_size.
+# shellcheck disable=SC2154
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+rows=${ROWS:-10000000}
+batches=${BATCHES:-10}
+memory=${MEMORY_MB:-256}
+directory=$((rows * 12 / 10 / 1000000 + 8))
+[ "$memory" -gt $((directory + 8)) ] || die "MEMORY_MB is too small for $rows rows"
+lookup=$(mktemp)
+trap 'rm -f "$lookup"; tools/server.sh destroy bench' EXIT
+printf '%s\n' "\\set i random(1, $rows)" 'SELECT k FROM keys WHERE k = hashint8extended(:i, 0);' >"$lookup"
+
+megabytes() { calc '%.0f MB' "$1 / 1e6"; }
+
+timed() {  # SQL: sets time, wal
+  local start before
+  before=$(wal_position)
+  start=$(seconds)
+  sql "$1"
+  time=$(calc '%.2f' "$(seconds) - $start")
+  wal=$(($(wal_position) - before))
+}
+
+index_size() {
+  sql CHECKPOINT
+  if [ "$1" = alex ]; then
+    sql "SELECT omendb.relation_size('keys_k')"
+  else
+    sql "SELECT pg_relation_size('keys_k')"
+  fi
+}
+
+measure() {  # METHOD: sets what the table below shows
+  local batch clients first
+  if [ "$1" = alex ]; then
+    SHARED_BUFFERS=128MB fresh_server omendb.index_memory="${directory}MB" \
+      omendb.cache_size="$((memory - directory))MB" maintenance_work_mem=1GB
+  else
+    SHARED_BUFFERS=$((memory + 128))MB fresh_server omendb.index_memory=1MB omendb.cache_size=0 \
+      maintenance_work_mem=1GB
+  fi
+  sql 'CREATE EXTENSION omendb' -c 'CREATE TABLE keys (k bigint) USING omendb' \
+    -c "CREATE UNIQUE INDEX keys_k ON keys USING $1 (k)" -c CHECKPOINT
+  insert=0 insert_wal=0
+  for ((batch = 0; batch < batches; batch++)); do
+    first=$((rows / batches * batch))
+    timed "INSERT INTO keys SELECT hashint8extended(g, 0)
+           FROM generate_series($((first + 1)), $((first + rows / batches))) g"
+    insert=$(calc '%.2f' "$insert + $time")
+    insert_wal=$((insert_wal + wal))
+    [ "$batch" != 0 ] || first_batch=$time
+    last_batch=$time
+  done
+  grown=$(index_size "$1")
+  sql 'VACUUM ANALYZE keys'
+  lookups=
+  for clients in ${CLIENTS:-1 8}; do
+    lookups+="$(pgbench -n -M prepared -f "$lookup" -c "$clients" -j 2 -T "${DURATION:-20}" postgres |
+      sed -n 's/^tps = \([0-9]*\).*/\1/p') "
+  done
+  sql 'DROP INDEX keys_k'
+  sql CHECKPOINT
+  timed "CREATE UNIQUE INDEX keys_k ON keys USING $1 (k)"
+  build=$time build_wal=$wal
+  built=$(index_size "$1")
+  stat=
+  if [ "$1" = alex ]; then
+    sql "SELECT count(*) FROM keys WHERE k = 1" >/dev/null
+    sleep 5  # the directory is read in the background
+    stat=$(sql "SELECT format('%s of %s leaves known, %s bytes of memory and %s of disk an entry',
+                known_leaves, leaves, round(memory_per_entry::numeric, 2),
+                round(store_bytes_per_entry::numeric, 2)) FROM omendb.index_stat('keys_k')")
+  fi
+  machine=$(describe_machine)
+  echo "| $1 | $insert s | $first_batch s, $last_batch s | $(megabytes $insert_wal) | $(megabytes "$grown") |" \
+    "$build s | $(megabytes "$build_wal") | $(megabytes "$built") | $lookups|"
+  echo "$1: $stat" >&2
+}
+
+echo "| method | INSERT | first and last of $batches parts | WAL | disk | CREATE INDEX | WAL | disk | lookups a second, ${CLIENTS:-1 8} clients |"
+echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+for method in ${METHODS:-alex btree}; do measure "$method"; done
+echo
+echo "$rows rows, $memory MB for the index. $machine."
