@@ -196,21 +196,26 @@ void RedoStorageDrop(XLogReaderState* record, Slice bytes) {
   LWLockRelease(StorageTableLock());
 }
 
+// Room is taken for one entry after the other: the bound for all of a new index's record would be
+// most of a segment, or more than there is.
 void RedoIndexEntries(XLogReaderState* record, Slice bytes) {
   IndexEntriesRecord change;
   if (!Decode(bytes, &change)) RaiseDamaged(record);
   if (!RequireStorage(record, change.storage)) return;
   static IndexEntry entry;
-  size_t bound = 0;
-  for (IndexEntryReader reader(change.entries); reader.Next(&entry);) {
-    bound += Segment::BoundForIndexEntry(entry);
-  }
-  Segment segment = ReserveInRecovery(bound);
+  Segment segment;
+  int active = -1;
   char prefix[kIndexPrefixRoom];
   size_t prefix_size = 0;
-  IndexEntryReader reader(change.entries);
-  for (uint32_t i = 0; reader.Next(&entry); i++) {
-    if (i == 0) prefix_size = IndexPrefix(segment, change.storage, entry.key, prefix);
+  for (IndexEntryReader reader(change.entries); reader.Next(&entry);) {
+    segment = ReserveInRecovery(Segment::BoundForIndexEntry(entry));
+    if (g_shared->active != active) {
+      active = g_shared->active;
+      // Should the rest go to the next segment, this one is older than the record: what flushes it
+      // must not keep the record from being replayed.
+      segment.NoteLsn(record->ReadRecPtr);
+      prefix_size = IndexPrefix(segment, change.storage, entry.key, prefix);
+    }
     segment.ApplyIndexEntry(change.storage, entry, Slice(prefix, prefix_size));
   }
   segment.NoteLsn(record->EndRecPtr);
