@@ -20,6 +20,16 @@ double ShareOf(const EntryList& entries, size_t index) {
                   static_cast<double>(entries.RawSize(index, index + 1)) / kMaxLeafBytes);
 }
 
+std::string Hex(Slice bytes) {
+  static const char kDigits[] = "0123456789abcdef";
+  std::string text = "\\x";
+  for (char byte : bytes.substr(0, 64)) {
+    text += kDigits[static_cast<unsigned char>(byte) >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
 }  // namespace
 
 Status FoldLeaf(LeafView* view, EntryList* entries) {
@@ -27,7 +37,9 @@ Status FoldLeaf(LeafView* view, EntryList* entries) {
   for (view->First(); view->Valid(); view->Next()) {
     const IndexEntry& entry = view->entry();
     if (!view->Covers(entry.key, entry.tid)) {
-      return DamagedLeaf("entry %zu is out of bounds", entries->size());
+      return DamagedLeaf("entry %zu, %s, is out of bounds: %s to %s", entries->size(),
+                         Hex(Position(entry.key, entry.tid)).c_str(), Hex(view->low()).c_str(),
+                         Hex(view->high()).c_str());
     }
     if (!entries->empty()) {
       const IndexEntry last = (*entries)[entries->size() - 1];
