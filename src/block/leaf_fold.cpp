@@ -76,6 +76,7 @@ Status SplitLeaf(const EntryList& entries, Slice low, Slice high, Lsn lsn, LeafG
     NewLeaf& leaf = leaves->emplace_back();
     leaf.low = from;
     leaf.high = to;
+    leaf.first = first;
     return EncodeLeaf(entries, first, end, from, to, lsn, &leaf.value);
   };
   if (!MustSplitLeaf(entries)) return add(0, entries.size(), low, high);

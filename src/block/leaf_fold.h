@@ -28,6 +28,7 @@ inline constexpr uint32_t kLeafTarget = 400;
 
 struct NewLeaf {
   std::string low, high, value;
+  size_t first = 0;  // of its entries, in the list that was split
 };
 
 // How the entries of a leaf came to be more than it holds: an append at the right end of the index

@@ -169,7 +169,14 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
     // Until the last changes the number stays below theirs.
     OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, more ? generation_ - 1 : generation_,
                                      append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
-    const size_t finished = more ? leaves.size() - 1 : leaves.size();
+    // The leaf of the next change takes it in, and what lies behind it too.
+    size_t finished = leaves.size();
+    if (more) {
+      const IndexEntry& next = entries->entry();
+      do {
+        finished--;
+      } while (finished > 0 && ComparePosition(next.key, next.tid, leaves[finished].low) < 0);
+    }
     for (size_t i = 0; i < finished; i++) {
       const NewLeaf& leaf = leaves[i];
       Slice begin(leaf.low);
@@ -179,9 +186,10 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
       leaves_->NoteWritten(leaf.low, generation_, &view_);
     }
     if (!more) return DeleteAbsorbed(storage, nullptr);
-    // The last one takes the next changes, too.
-    value_ = std::move(leaves.back().value);
-    low = std::move(leaves.back().low);
+    low = std::move(leaves[finished].low);
+    value_.clear();
+    OMENDB_RETURN_IF_ERROR(EncodeLeaf(live, leaves[finished].first, live.size(), low, place.high,
+                                      generation_ - 1, &value_));
     OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
   }
 }
