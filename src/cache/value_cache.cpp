@@ -3,6 +3,35 @@
 #include <cstring>
 
 namespace omendb {
+namespace {
+
+constexpr uint32_t kTakenInto = 4;  // one in so many is taken into a full set
+
+// Both word by word, as others may write or read meanwhile.
+void CopyOut(const std::atomic<uint64_t>* words, size_t size, char* to) {
+  const size_t whole = size / 8;
+  for (size_t i = 0; i < whole; i++) {
+    const uint64_t word = words[i].load(std::memory_order_relaxed);
+    std::memcpy(to + i * 8, &word, 8);
+  }
+  const uint64_t last = size % 8 == 0 ? 0 : words[whole].load(std::memory_order_relaxed);
+  std::memcpy(to + whole * 8, &last, size % 8);
+}
+
+void CopyIn(Slice value, std::atomic<uint64_t>* words) {
+  const size_t whole = value.size() / 8;
+  uint64_t word;
+  for (size_t i = 0; i < whole; i++) {
+    std::memcpy(&word, value.data() + i * 8, 8);
+    words[i].store(word, std::memory_order_relaxed);
+  }
+  if (value.size() % 8 == 0) return;
+  word = 0;
+  std::memcpy(&word, value.data() + whole * 8, value.size() % 8);
+  words[whole].store(word, std::memory_order_relaxed);
+}
+
+}  // namespace
 
 ValueCache ValueCache::Attach(void* memory, size_t size) {
   const size_t sets = size / (sizeof(Set) + kWays * sizeof(Place));
@@ -28,15 +57,7 @@ bool ValueCache::Get(uint64_t hash, uint64_t version, std::string* value) const 
       continue;
     }
     value->resize(size);
-    char* to = value->data();
-    const std::atomic<uint64_t>* word = place.words;
-    for (size_t left = size; left > 0; word++) {
-      const uint64_t bytes = word->load(std::memory_order_relaxed);
-      const size_t part = left < sizeof(bytes) ? left : sizeof(bytes);
-      std::memcpy(to, &bytes, part);
-      to += part;
-      left -= part;
-    }
+    CopyOut(place.words, size, value->data());
     std::atomic_thread_fence(std::memory_order_acquire);
     if (place.sequence.load(std::memory_order_relaxed) != sequence) continue;
     // Not written where nothing changes: the cache line is shared by all who read it.
@@ -48,15 +69,18 @@ bool ValueCache::Get(uint64_t hash, uint64_t version, std::string* value) const 
   return false;
 }
 
-// The place that the hash has, else a free one, else one that was not used of late.
-size_t ValueCache::Victim(const Set& set, Place* places, uint64_t hash) const {
-  size_t victim = kWays;
+// The place that the hash has, else a free one, else one that was not used of late; kWays: the value
+// is not taken.
+size_t ValueCache::Victim(const Set& set, Place* places, uint64_t hash) {
+  size_t free = kWays;
   for (size_t way = 0; way < kWays; way++) {
     const uint64_t tag = set.tags[way].load(std::memory_order_relaxed);
     if (tag == hash) return way;
-    if (tag == 0) victim = way;
+    if (tag == 0) free = way;
   }
-  if (victim < kWays) return victim;
+  if (free < kWays) return free;
+  static thread_local uint32_t offered = 0;
+  if (offered++ % kTakenInto != 0) return kWays;
   // Begins somewhere else for each value, so that no place is favoured.
   const size_t first = hash % kWays;
   for (size_t i = 0; i < kWays; i++) {
@@ -73,6 +97,7 @@ void ValueCache::Put(uint64_t hash, uint64_t version, Slice value) const {
   const size_t number = SetOf(hash);
   Place* const places = places_ + number * kWays;
   const size_t way = Victim(tags_[number], places, hash);
+  if (way == kWays) return;
   Place& place = places[way];
   uint64_t sequence = place.sequence.load(std::memory_order_relaxed);
   if (sequence % 2 != 0 ||
@@ -89,16 +114,7 @@ void ValueCache::Put(uint64_t hash, uint64_t version, Slice value) const {
     place.version.store(version, std::memory_order_relaxed);
     place.size.store(value.size(), std::memory_order_relaxed);
     place.used.store(false, std::memory_order_relaxed);
-    const char* from = value.data();
-    std::atomic<uint64_t>* word = place.words;
-    for (size_t left = value.size(); left > 0; word++) {
-      uint64_t bytes = 0;
-      const size_t part = left < sizeof(bytes) ? left : sizeof(bytes);
-      std::memcpy(&bytes, from, part);
-      word->store(bytes, std::memory_order_relaxed);
-      from += part;
-      left -= part;
-    }
+    CopyIn(value, place.words);
   }
   place.sequence.store(sequence + 2, std::memory_order_release);
 }

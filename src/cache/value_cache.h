@@ -2,7 +2,9 @@
 //
 // Set-associative. A set has eight places; a value that does not fit into a place is not kept.
 // Whoever puts a value takes the place of one that was not asked for since the set was last full of
-// such as were (a clock of one bit, so that values that are read once leave first).
+// such as were (a clock of one bit, so that values that are read once leave first). Into a full set
+// only one value in four is taken: what is read often comes again, and for the others, where there
+// is much more than the cache holds, to copy them costs more than they give.
 //
 //   tags:   uint64 [8] of each set; the hash of what is in the place, 0 = nothing
 //   places: of each set in turn
@@ -39,7 +41,7 @@ class ValueCache {
   // The value under the hash, if it is there and no older than `version`. Different keys may have
   // the same hash: the value itself must tell. *value keeps its memory.
   bool Get(uint64_t hash, uint64_t version, std::string* value) const;
-  // version: grows with every change of the value.
+  // Keeps it, perhaps. version: grows with every change of the value.
   void Put(uint64_t hash, uint64_t version, Slice value) const;
 
   size_t places() const { return sets_ * kWays; }
@@ -58,7 +60,7 @@ class ValueCache {
 
   ValueCache(Set* tags, Place* places, size_t sets) : tags_(tags), places_(places), sets_(sets) {}
   size_t SetOf(uint64_t hash) const;
-  size_t Victim(const Set& set, Place* places, uint64_t hash) const;
+  static size_t Victim(const Set& set, Place* places, uint64_t hash);
 
   Set* tags_ = nullptr;
   Place* places_ = nullptr;

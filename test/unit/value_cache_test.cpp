@@ -32,6 +32,11 @@ class ValueCacheTest : public testing::Test {
     std::string value;
     return cache_.Get(hash, 0, &value);
   }
+  // Into a full set not every value is taken.
+  void PutUntilTaken(uint64_t hash, const std::string& value) {
+    for (int i = 0; i < 100 && !HasAny(hash); i++) cache_.Put(hash, 1, value);
+    EXPECT_TRUE(Has(hash, 1, value));
+  }
   struct Free {
     void operator()(char* memory) const { std::free(memory); }
   };
@@ -85,13 +90,27 @@ TEST_F(ValueCacheTest, WhatIsUsedStaysWhileOthersComeAndGo) {
     for (uint64_t hash = 1; hash <= 4; hash++) EXPECT_TRUE(Has(hash, 1, std::to_string(hash)));
     cache_.Put(other, 1, "once");
   }
-  // The last of those that nobody asked for.
-  EXPECT_TRUE(HasAny(1099));
   // All are used: the bits are cleared and somebody has to go.
-  for (uint64_t other = 5000; other < 5100; other++) {
-    cache_.Put(other, 1, "often");
-    EXPECT_TRUE(HasAny(other));
+  for (uint64_t other = 5000; other < 5100; other++) PutUntilTaken(other, "often");
+}
+
+TEST_F(ValueCacheTest, AFullSetTakesOneValueInFour) {
+  Make(kSetSize);
+  for (uint64_t hash = 1; hash <= 8; hash++) {
+    cache_.Put(hash, 1, "first");
+    EXPECT_TRUE(HasAny(hash));
   }
+  int taken = 0;
+  for (uint64_t hash = 100; hash < 1100; hash++) {
+    cache_.Put(hash, 1, "other");
+    std::string value;
+    taken += cache_.Get(hash, 1, &value);
+  }
+  EXPECT_NEAR(taken, 250, 1);
+  // A new version of what it has it takes at once.
+  PutUntilTaken(1, "first");
+  cache_.Put(1, 2, "second");
+  EXPECT_TRUE(Has(1, 2, "second"));
 }
 
 // Values say who they are: no reader gets parts of two.
