@@ -1,6 +1,7 @@
-#include "worker/index_flush.h"
+#include "store/index_flush.h"
 
 #include "base/index_position.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {
@@ -9,25 +10,19 @@ namespace {
 constexpr uint32_t kMostDeltas = 4;
 // From this part of a leaf on, a change is as cheap to write as the leaf.
 constexpr uint64_t kRewriteFraction = 3;
-// So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
-// is loaded.
-constexpr size_t kChangesAtOnce = 32 * 1024;
 // A leaf of so many entries is merged with its neighbour.
 constexpr size_t kFewEntries = 64;
 
 }  // namespace
 
-Status IndexFlush::Write(StorageId storage, const SegmentIndex& index, LeafMap* leaves) {
+Status IndexFlush::Write(StorageId storage, IndexChanges* entries, LeafMap* leaves) {
   leaves_ = leaves;
-  SegmentIndex::Iterator entries;
-  entries.Attach(index);
-  entries.SeekToFirst();
-  while (entries.Valid()) {
+  while (entries->Valid()) {
     LeafPlace place;
     bool exists;
     OMENDB_RETURN_IF_ERROR(
-        FindLeaf(storage, Position(entries.entry().key, entries.entry().tid), &place, &exists));
-    OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, &entries));
+        FindLeaf(storage, Position(entries->entry().key, entries->entry().tid), &place, &exists));
+    OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, entries));
   }
   return Status::Ok();
 }
@@ -57,16 +52,15 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   return Status::Ok();
 }
 
-// The segment's entries of the leaf, as an operand in delta_. more: there are still others.
-Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries,
-                               bool* more) {
+// The changes of the leaf, as an operand in delta_. more: there are still others.
+Status IndexFlush::TakeChanges(const LeafPlace& place, IndexChanges* entries, bool* more) {
   changes_.Start();
   hashes_.clear();
   *more = false;
   for (; entries->Valid(); entries->Next()) {
     const IndexEntry& entry = entries->entry();
     if (!place.high.empty() && ComparePosition(entry.key, entry.tid, place.high) >= 0) break;
-    if (changes_.count() == kChangesAtOnce) {
+    if (changes_.count() == options_.changes_at_once) {
       *more = true;
       break;
     }
@@ -79,7 +73,7 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* e
 }
 
 Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
-                             SegmentIndex::Iterator* entries) {
+                             IndexChanges* entries) {
   written_++;
   bool more;
   OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
@@ -136,7 +130,7 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
 }
 
 Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
-                           SegmentIndex::Iterator* entries, bool more) {
+                           IndexChanges* entries, bool more) {
   // What is known of a leaf may be older than its last fold: read it.
   value_.clear();
   if (exists) {
