@@ -38,11 +38,13 @@ struct IndexReader {
 
 namespace {
 
-// The segments' entries and the store's, each in order; the newest source first.
+// The segments' entries, but for the `skipped` newest ones, and the store's, each in order; the
+// newest source first.
 class Merge {
  public:
-  Merge(const ReadView& view, StorageId storage, LeafSource* leaves) : leaves_(leaves) {
-    for (int i = 0; i < view.count; i++) {
+  Merge(const ReadView& view, StorageId storage, int skipped, LeafSource* leaves)
+      : leaves_(leaves) {
+    for (int i = skipped; i < view.count; i++) {
       SegmentIndex index;
       if (view.segments[i].FindIndex(storage, &index)) segments_[count_++].Attach(index);
     }
@@ -200,15 +202,19 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   ReadView view;
   ReadPin(&view);
   // A key that is watched is all that is read.
-  bool in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
+  bool watched = !reader->watched.empty();
+  bool in_leaves = StoreHasLeaves(reader->entry) &&
+                   (!watched || LeavesMayHave(reader->entry, reader->watched));
   LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
-    if (!reader->watched.empty()) {
+    if (watched) {
       reader->fingerprint =
           FingerprintIn(view.newest_sequence, view.segments[0], reader->storage, reader->watched);
     }
-    Merge merge(view, reader->storage, leaves);
+    // What comes from now on changes the fingerprint.
+    bool in_newest = !watched || reader->fingerprint.value != 0;
+    Merge merge(view, reader->storage, in_newest ? 0 : 1, leaves);
     Status status = Start(&merge, span, backward);
     // Not before: the position may be in the batch that is replaced.
     reader->items.clear();

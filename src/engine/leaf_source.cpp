@@ -228,6 +228,11 @@ void DropSources() {
 
 }  // namespace
 
+// The state changes before a flush that brings the first ones; its segments are in the view.
+bool StoreHasLeaves(const StorageEntry* entry) {
+  return entry == nullptr || entry->leaves.state != LeafMapState::kEmpty;
+}
+
 bool LeavesMayHave(StorageEntry* entry, Slice key) {
   uint32_t slot = LeafDirectorySlot();
   if (entry == nullptr || slot == AlexArena::kNoSlot || entry->leaves.map.load() == 0) return true;

@@ -12,6 +12,9 @@ namespace omendb {
 
 struct StorageEntry;
 
+// False: the store has no leaves of the index that the view could need. REQUIRES: the view is pinned.
+bool StoreHasLeaves(const StorageEntry* entry);
+
 // False: no leaf of the index has the key, at the view's generation or at any later one that could
 // matter to it. REQUIRES: the view is pinned. Does not throw.
 bool LeavesMayHave(StorageEntry* entry, Slice key);

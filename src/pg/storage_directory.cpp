@@ -6,6 +6,7 @@
 #include "pg/shared_state.h"
 
 extern "C" {
+#include "access/xlog.h"
 #include "storage/shmem.h"
 }
 
@@ -214,6 +215,10 @@ void ApplyStorageRegister(const StorageIdentity& identity, const Column* columns
     entry->identity = identity;
     entry->state = StorageEntry::kLive;
     entry->marked_end = kMarkedEndUnknown;
+    // The store has nothing yet of one that is really new; in recovery it may be ahead.
+    if (sequence != kDropAfterRecovery && !RecoveryInProgress()) {
+      entry->leaves.state = LeafMapState::kEmpty;
+    }
     uint32* by_node = NodeBucket(identity.node, identity.backend);
     entry->next_by_node = *by_node;
     *by_node = index + 1;

@@ -4,6 +4,11 @@
 
 namespace omendb {
 
+void LeafMap::NoteFlush() {
+  LeafMapState empty = LeafMapState::kEmpty;
+  slot_->state.compare_exchange_strong(empty, LeafMapState::kPartial);
+}
+
 bool LeafMap::Find(Slice position, LeafPlace* place) const {
   uint32_t map = slot_->map;
   return map != 0 && directory_.Find(map, position, &place->low, &place->high, &place->info);

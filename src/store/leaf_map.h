@@ -23,6 +23,8 @@ class LeafMap {
   LeafMap(const LeafDirectory& directory, LeafMapSlot* slot)
       : directory_(directory), slot_(slot) {}
 
+  // Before the first leaves of the index become part of the store.
+  void NoteFlush();
   bool Find(Slice position, LeafPlace* place) const;
   // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it
   // is the last).

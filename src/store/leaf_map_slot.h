@@ -17,6 +17,7 @@ enum class LeafMapState : uint8_t {
   kLoading,
   kComplete,
   kRefused,  // the memory does not suffice
+  kEmpty,    // nothing: no flush has brought any entry of the index into the store so far
 };
 
 struct LeafMapSlot {

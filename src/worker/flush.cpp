@@ -86,10 +86,11 @@ Status SegmentFlush::Collect() {
   }
   OMENDB_RETURN_IF_ERROR(CollectIndexes());
   if (leaf_files_.storage != 0) {
-    const StorageEntry* entry = FindStorage(leaf_files_.storage);
+    StorageEntry* entry = FindStorage(leaf_files_.storage);
     if (entry == nullptr || entry->state != StorageEntry::kLive) {
       return Status::NotFound("the index that was being built is gone");
     }
+    LeafMap(SharedLeafDirectory(), &entry->leaves).NoteFlush();
     touched_.push_back(leaf_files_.storage);
   }
   Column columns[kMaxColumns];
@@ -161,6 +162,7 @@ Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flus
   for (Index& index : indexes_) {
     index.prefix = CommonPrefix(index.entries);
     LeafMap leaves(SharedLeafDirectory(), &index.entry->leaves);
+    leaves.NoteFlush();
     SegmentEntries entries(index.entries);
     OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, &entries, &leaves));
   }
