@@ -6,8 +6,6 @@
 namespace omendb {
 namespace {
 
-// A reader merges the operands of a leaf by itself: at most so many.
-constexpr uint32_t kMostDeltas = 4;
 // From this part of a leaf on, a change is as cheap to write as the leaf.
 constexpr uint64_t kRewriteFraction = 3;
 // A leaf of so many entries is merged with its neighbour.
@@ -136,7 +134,8 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
   if (exists) {
     OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
   } else {
-    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(1, &value_));
+    // Older than the changes, also in the first flush of a store.
+    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
   }
   std::string low = place.low;
   absorbed_.clear();

@@ -24,6 +24,9 @@ class IndexChanges {
   virtual const IndexEntry& entry() const = 0;  // until the next move. REQUIRES: Valid()
 };
 
+// A reader merges the operands of a leaf by itself: at most so many.
+inline constexpr uint32_t kMostDeltas = 4;
+
 struct IndexFlushOptions {
   // So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
   // is loaded.
