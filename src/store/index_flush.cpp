@@ -8,8 +8,9 @@ namespace {
 
 // From this part of a leaf on, a change is as cheap to write as the leaf.
 constexpr uint64_t kRewriteFraction = 3;
-// A leaf of so many entries is merged with its neighbour.
-constexpr size_t kFewEntries = 64;
+// A leaf of so many entries and bytes is merged with its neighbour.
+constexpr size_t kFewEntries = kMaxLeafCount / 8;
+constexpr size_t kFewBytes = kMaxLeafBytes / 8;
 
 }  // namespace
 
@@ -105,7 +106,8 @@ Status IndexFlush::DeleteAbsorbed(StorageId storage, const Slice* before) {
 Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPlace* place,
                           bool* absorbed) {
   *absorbed = false;
-  if (live->size() > kFewEntries || place->high.empty()) return Status::Ok();
+  const size_t bytes = live->RawSize(0, live->size());
+  if (live->size() > kFewEntries || bytes > kFewBytes || place->high.empty()) return Status::Ok();
   LeafPlace next;
   bool exists;
   OMENDB_RETURN_IF_ERROR(FindLeaf(storage, place->high, &next, &exists));
@@ -117,6 +119,9 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
   OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
   EntryList behind;
   OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &behind));
+  if (!live->empty() && bytes + behind.RawSize(0, behind.size()) > kMaxLeafBytes) {
+    return Status::Ok();
+  }
   for (size_t i = 0; i < behind.size(); i++) live->Add(behind[i]);
   value_.clear();
   OMENDB_RETURN_IF_ERROR(

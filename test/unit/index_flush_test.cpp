@@ -134,7 +134,10 @@ TEST_F(IndexFlushTest, LongKeys) {
     options_.changes_at_once = at_once;
     Write(&index, words);
     EXPECT_EQ(leaves_.size(), 150u);
+    // A leaf with one entry is as full as it can be: those behind it stay as they are.
     Write(&index, {{{key(205), 1}, {}}});
+    EXPECT_LE(puts_ + merges_, 2u);
+    EXPECT_EQ(deletes_, 0u);
     EXPECT_EQ(leaves_.size(), 151u);
     Words removed;
     for (const auto& [place, word] : index.entries) removed[place] = {"", true};
