@@ -6,7 +6,7 @@
 namespace omendb {
 namespace {
 
-// From this part of a leaf on, a change is as cheap to write as the leaf.
+// From this part of a leaf on, by entries or bytes, a change is as cheap to write as the leaf.
 constexpr uint64_t kRewriteFraction = 3;
 // A leaf of so many entries and bytes is merged with its neighbour.
 constexpr size_t kFewEntries = kMaxLeafCount / 8;
@@ -80,7 +80,8 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
   const LeafInfo& info = place.info;
   const bool rewrite = !exists || more || info.deltas >= kMostDeltas ||
                        info.count + changed > kMaxLeafCount ||
-                       changed * kRewriteFraction > info.count;
+                       changed * kRewriteFraction > info.count ||
+                       delta_.size() * kRewriteFraction > kMaxLeafBytes;
   if (rewrite) return Rewrite(storage, place, exists, entries, more);
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
   leaves_->NoteMerged(place, generation_, changed, hashes_);

@@ -75,6 +75,7 @@ class CheckedFlush : public PrimaryStore::Flush {
     ExpectOk(LeafView::Parse(deltas, true, &view));
     EXPECT_FALSE(view.has_base());
     EXPECT_GT(view.delta_count(), 0u);
+    EXPECT_LE(deltas.size(), kMaxLeafBytes / 2);
     return flush_->MergeLeaf(storage, low, deltas);
   }
   Status DeleteLeaf(StorageId storage, Slice low) override {

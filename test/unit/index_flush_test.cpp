@@ -100,6 +100,19 @@ TEST_F(IndexFlushTest, OperandsNeverMakeALeafTooLarge) {
   EXPECT_EQ(leaves_.size(), 2u);
 }
 
+// Large keys make a leaf too large long before their number does.
+TEST_F(IndexFlushTest, OperandsOfLargeEntriesStaySmallerThanALeaf) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 400, 100));
+  Words large;
+  for (uint64_t i = 0; i < 100; i++) {
+    large[{KeyOf(kMiddle + i * 7 + 1), 1}] = {std::string(kMaxIndexPayloadSize, 'p'), false};
+  }
+  Write(&index, large);
+  EXPECT_EQ(merges_, 0u);
+  EXPECT_GT(leaves_.size(), 90u);
+}
+
 TEST_F(IndexFlushTest, EmptyLeavesMergeWithTheNextOnes) {
   TestIndex index(5);
   for (size_t at_once : {3, 100, 32 * 1024}) {
