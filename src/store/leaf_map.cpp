@@ -44,13 +44,14 @@ void LeafMap::Refuse() {
 void LeafMap::Put(Slice low, const LeafInfo& info) {
   LeafInfo before;
   uint32_t map = slot_->map;
-  bool had = directory_.Get(map, low, &before);
+  const bool same_filter = directory_.Get(map, low, &before) && before.filter == info.filter;
   if (!directory_.Put(map, low, info)) {
-    directory_.FreeFilter(info);
+    // One that the map has goes with the map.
+    if (!same_filter) directory_.FreeFilter(info);
     Refuse();
     return;
   }
-  if (had && before.filter != info.filter) directory_.FreeFilter(before);
+  if (!same_filter) directory_.FreeFilter(before);
 }
 
 void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {

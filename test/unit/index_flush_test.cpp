@@ -1,5 +1,7 @@
 // Changes of an index that come into its leaves: as operands or by writing leaves anew, which are
 // split, or merged with the next ones.
+#include <set>
+
 #include "index_flush_fixture.h"
 #include "base/pure.h"
 
@@ -136,6 +138,24 @@ TEST_F(IndexFlushTest, EmptyLeavesMergeWithTheNextOnes) {
   }
 }
 
+TEST_F(IndexFlushTest, ANewLeafBeginsWhereTheOneThatWasTakenInDid) {
+  TestIndex index(5);
+  Words words = Numbers(kMiddle, 6, 10);
+  for (auto& [place, word] : words) word.payload.assign(4000, 'p');
+  Write(&index, words);
+  ASSERT_EQ(leaves_.size(), 3u);
+  const std::string second = Position(KeyOf(kMiddle + 20), 1);
+  ASSERT_EQ(leaves_.count(second), 1u);
+  // What is left of the first leaf fits to the second one, until that one's change comes.
+  words = {{{KeyOf(kMiddle), 1}, {"small", false}},
+           {{KeyOf(kMiddle + 10), 1}, {"", true}},
+           {{KeyOf(kMiddle + 20), 1}, {std::string(kMaxIndexPayloadSize, 'q'), false}}};
+  Write(&index, words);
+  EXPECT_EQ(leaves_.count(second), 1u);
+  EXPECT_EQ(deletes_, 0u);
+  EXPECT_EQ(leaves_.size(), 4u);
+}
+
 TEST_F(IndexFlushTest, LongKeys) {
   TestIndex index(5);
   const auto key = [](uint64_t number) {
@@ -189,7 +209,7 @@ TEST_F(IndexFlushTest, AFlushThatFailsIsRepeated) {
   changes.merge(Numbers(kMiddle - 900, 900, 1));
   changes.merge(Numbers(kMiddle + 20000, 500, 3));
   size_t failed = 0;
-  for (size_t calls = 0;; calls++) {
+  for (size_t calls = 0; calls < 200; calls++) {
     SCOPED_TRACE(testing::Message() << "after " << calls << " calls");
     const bool knew = calls % 2 == 0;
     if (knew) LearnLeaves(&index, calls % 5, 4);
@@ -222,6 +242,28 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
   Write(&index, Numbers(kMiddle, 4000, 1));
   EXPECT_EQ(index.slot.state, LeafMapState::kPartial);
   EXPECT_EQ(known_, leaves_.size());
+}
+
+// An operand adds to the filter that its leaf has: if there is no room to note it, that goes once.
+TEST_F(IndexFlushTest, WithoutRoomForAnOperandTheFilterIsFreedOnce) {
+  UseDirectory(LeafDirectory::MinimumSize());
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 2000, 10));
+  ASSERT_NE(index.slot.map, 0u);
+  AlexArena arena = directory_.arena();
+  arena.Retire(arena.Allocate(64), 64);  // its queue of retired blocks needs room, too
+  for (size_t size = 1 << 16; size >= 64; size /= 2) {
+    while (arena.Allocate(size) != 0) continue;
+  }
+  Write(&index, Numbers(kMiddle + 1, 5, 1));
+  EXPECT_EQ(merges_, 1u);
+  ASSERT_EQ(index.slot.state, LeafMapState::kRefused);
+  std::set<uint32_t> taken;
+  LeafInfo filter;
+  for (directory_.NewFilter(480, &filter); filter.filter != 0; directory_.NewFilter(480, &filter)) {
+    ASSERT_TRUE(taken.insert(filter.filter).second) << "it was given out twice";
+  }
+  EXPECT_GE(taken.size(), 4u);
 }
 
 TEST_F(IndexFlushTest, LeavesThatAreNotKnown) {
