@@ -237,7 +237,7 @@ class IndexFlushTest : public StoreTest {
       high = view.high();
       ExpectOk(FoldLeaf(&view, &entries));
       EXPECT_LE(view.lsn(), store_->generation());
-      EXPECT_LE(view.base_count() + view.delta_count(), kMaxLeafCount);
+      EXPECT_LE(entries.size(), kMaxLeafCount);
       Leaf& leaf = leaves_[low];
       leaf = {high, entries.size(), view.deltas(), view.lsn(), {}, {}};
       const size_t sample = entries.empty() ? 0 : random_() % entries.size();
