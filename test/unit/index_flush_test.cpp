@@ -277,6 +277,20 @@ TEST_F(IndexFlushTest, LeavesThatAreNotKnown) {
     Write(&index, Numbers(kMiddle + i * 2003 % 80000, 30 + i % 3 * 500, 3, i % 2 != 0));
     if (HasFailure()) return;
   }
+  LearnLeaves(&index, 0, leaves_.size());
+  known_ = 0;
+  Check(&index);
+  EXPECT_EQ(known_, leaves_.size());
+}
+
+TEST_F(IndexFlushTest, LeavesThatAreWrittenAnewTakeNoMoreOfTheDirectory) {
+  TestIndex index(5);
+  size_t used = 0;
+  for (int i = 0; i < 150; i++) {
+    Write(&index, Numbers(kMiddle, 1500, 3, i % 2 != 0));
+    if (i == 75) used = directory_.arena().used();
+  }
+  EXPECT_LE(directory_.arena().used(), used + 4096);
 }
 
 TEST_F(IndexFlushTest, KeysOutsideOfThePrefix) {
