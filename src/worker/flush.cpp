@@ -189,11 +189,20 @@ Status SegmentFlush::WriteBlocks(PrimaryStore::Flush* flush, const TransactionOr
 }
 
 Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle) {
-  Status status = WriteAll(store, oracle);
-  if (status.ok()) return status;
-  // What is known of their leaves is what would have been.
-  for (const Index& index : indexes_) LeafMap(SharedLeafDirectory(), &index.entry->leaves).Forget();
-  return status;
+  // If it fails, what is known of their leaves is what would have been.
+  const auto forget = [this] {
+    for (const Index& index : indexes_) {
+      LeafMap(SharedLeafDirectory(), &index.entry->leaves).Forget();
+    }
+  };
+  try {
+    Status status = WriteAll(store, oracle);
+    if (!status.ok()) forget();
+    return status;
+  } catch (...) {  // out of memory
+    forget();
+    throw;
+  }
 }
 
 Status SegmentFlush::WriteAll(PrimaryStore* store, const TransactionOracle& oracle) {
