@@ -20,8 +20,7 @@ struct LeafPlace {
 // Store worker, main thread. Trivial handle.
 class LeafMap {
  public:
-  LeafMap(const LeafDirectory& directory, LeafMapSlot* slot)
-      : directory_(directory), slot_(slot) {}
+  LeafMap(const LeafDirectory& directory, LeafMapSlot* slot) : directory_(directory), slot_(slot) {}
 
   bool Find(Slice position, LeafPlace* place) const;
   // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it

@@ -45,18 +45,18 @@ TEST_F(IndexFlushTest, MoreChangesThanAreFoldedAtOnceComeToTheirLeaf) {
   const Words base = Numbers(kMiddle, 480, 1000);
   const uint64_t end = kMiddle + 480 * 1000;
   const std::vector<Words> changes = {
-      Numbers(kMiddle - 3000, 3000, 1),                                         // before
-      Numbers(end, 3000, 1),                                                    // behind
-      And(Numbers(kMiddle - 1500, 1500, 1), Numbers(end, 1500, 1)),             // around
-      Numbers(kMiddle + 5, 3000, 170),                                          // in between
-      Numbers(kMiddle - 3003, 1000, 500),                                       // from before on
-      Numbers(kMiddle + 240 * 1000 + 1, 990, 1),                                // in one gap
-      Numbers(kMiddle, 480, 1000, true),                                        // all goes
-      And(Numbers(kMiddle - 700, 700, 1), Numbers(kMiddle, 480, 1000, true)),   // for others
+      Numbers(kMiddle - 3000, 3000, 1),                                        // before
+      Numbers(end, 3000, 1),                                                   // behind
+      And(Numbers(kMiddle - 1500, 1500, 1), Numbers(end, 1500, 1)),            // around
+      Numbers(kMiddle + 5, 3000, 170),                                         // in between
+      Numbers(kMiddle - 3003, 1000, 500),                                      // from before on
+      Numbers(kMiddle + 240 * 1000 + 1, 990, 1),                               // in one gap
+      Numbers(kMiddle, 480, 1000, true),                                       // all goes
+      And(Numbers(kMiddle - 700, 700, 1), Numbers(kMiddle, 480, 1000, true)),  // for others
       And(Numbers(kMiddle + 100 * 1000, 100, 1000, true), Numbers(end, 900, 1)),
   };
   StorageId storage = 0;
-  for (size_t at_once : {1, 2, 7, 100, 479, 480, 512, 1000, 2999}) {
+  for (size_t at_once : {1, 7, 100, 479, 480, 1000, 2999}) {
     options_.changes_at_once = at_once;
     for (size_t i = 0; i < changes.size(); i++) {
       SCOPED_TRACE(testing::Message() << "changes " << i << ", " << at_once << " at once");
@@ -75,8 +75,8 @@ TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
   TestIndex index(5);
   Write(&index, Numbers(kMiddle, 400, 100));
   for (uint32_t i = 0; i < kMostDeltas; i++) {
-    Write(&index, And(Numbers(kMiddle + i * 1000 + 1, 5, 100),
-                      Numbers(kMiddle + i * 1000, 5, 100, true)));
+    Write(&index,
+          And(Numbers(kMiddle + i * 1000 + 1, 5, 100), Numbers(kMiddle + i * 1000, 5, 100, true)));
     EXPECT_EQ(puts_, 0u);
     EXPECT_EQ(merges_, 1u);
   }
@@ -190,7 +190,8 @@ TEST_F(IndexFlushTest, EqualKeysWithManyTids) {
   };
   for (size_t at_once : {50, 1000}) {
     options_.changes_at_once = at_once;
-    Write(&index, And(rows(1000, 3000), And(Numbers(kMiddle - 9, 9, 1), Numbers(kMiddle + 1, 9, 1))));
+    Write(&index,
+          And(rows(1000, 3000), And(Numbers(kMiddle - 9, 9, 1), Numbers(kMiddle + 1, 9, 1))));
     EXPECT_GT(leaves_.size(), 5u);
     Write(&index, rows(0, 1000));
     Write(&index, And(rows(500, 2000, true), rows(4000, 700)));
