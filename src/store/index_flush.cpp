@@ -78,10 +78,9 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
   OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
   const uint64_t changed = changes_.count();
   const LeafInfo& info = place.info;
-  const bool rewrite = !exists || more || info.deltas >= kMostDeltas ||
-                       info.count + changed > kMaxLeafCount ||
-                       changed * kRewriteFraction > info.count ||
-                       delta_.size() * kRewriteFraction > kMaxLeafBytes;
+  const bool rewrite =
+      !exists || more || info.deltas >= kMostDeltas || info.count + changed > kMaxLeafCount ||
+      changed * kRewriteFraction > info.count || delta_.size() * kRewriteFraction > kMaxLeafBytes;
   if (rewrite) return Rewrite(storage, place, exists, entries, more);
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
   leaves_->NoteMerged(place, generation_, changed, hashes_);
@@ -133,8 +132,8 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
   return Status::Ok();
 }
 
-Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
-                           IndexChanges* entries, bool more) {
+Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries,
+                           bool more) {
   // What is known of a leaf may be older than its last fold: read it.
   value_.clear();
   if (exists) {

@@ -20,8 +20,7 @@ struct LeafPlace {
 // Store worker, main thread. Trivial handle.
 class LeafMap {
  public:
-  LeafMap(const LeafDirectory& directory, LeafMapSlot* slot)
-      : directory_(directory), slot_(slot) {}
+  LeafMap(const LeafDirectory& directory, LeafMapSlot* slot) : directory_(directory), slot_(slot) {}
 
   // Before the first leaves of the index become part of the store.
   void NoteFlush();

@@ -1,6 +1,6 @@
 // Indexes in a store, flushed into by IndexFlush, with what they should hold. After a flush Check
-// looks at all their leaves, as a reader and as the primary see them, and at what the leaf directory
-// says of them.
+// looks at all their leaves, as a reader and as the primary see them, and at what the leaf
+// directory says of them.
 #pragma once
 
 #include <algorithm>

@@ -71,8 +71,9 @@ class IndexFlushFuzz : public IndexFlushTest {
     const uint64_t first = numbers->empty() ? kMiddle : *numbers->begin();
     const uint64_t last = numbers->empty() ? kMiddle : *numbers->rbegin();
     const size_t room = of->space.most_entries();
-    const uint64_t count =
-        random(3) == 0 ? random(room / 3) : random(3) == 0 ? random(room / 20) : random(5) + 1;
+    const uint64_t count = random(3) == 0   ? random(room / 3)
+                           : random(3) == 0 ? random(room / 20)
+                                            : random(5) + 1;
     const uint64_t step = uint64_t{1} << random(10);
     const auto put = [&](uint64_t number, bool removed) {
       Word word;
