@@ -6,6 +6,7 @@
 #include "buffer/segment_index.h"
 #include "engine/leaf_source.h"
 #include "engine/session.h"
+#include "pg/failure_point.h"
 #include "pg/guard.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
@@ -202,6 +203,7 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   // A key that is watched is all that is read.
   bool in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
   LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
+  VisitFailurePoint("index_batch");
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
     if (!reader->watched.empty()) {
