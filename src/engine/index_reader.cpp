@@ -13,6 +13,7 @@
 #include "pg/storage_table.h"
 
 extern "C" {
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 }
@@ -198,6 +199,8 @@ void CloseIndexReader(IndexReader* reader) {
 
 int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, int limit,
                    bool* complete) {
+  // What the callers look for may be in none of many batches.
+  CHECK_FOR_INTERRUPTS();
   ReadView view;
   ReadPin(&view);
   // A key that is watched is all that is read.
