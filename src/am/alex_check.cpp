@@ -10,7 +10,8 @@ extern "C" {
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
-#include "utils/acl.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -162,7 +163,15 @@ Datum omendb_check_index(PG_FUNCTION_ARGS) {
                            RelationGetRelationName(index)),
                     errhint("The extension amcheck checks B-trees.")));
   }
+  // Functions of the index are its owner's, and must not run with the rights of whoever checks it.
+  Oid user;
+  int security;
+  GetUserIdAndSecContext(&user, &security);
+  SetUserIdAndSecContext(table->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
+  int settings = NewGUCNestLevel();
   int64 entries = CheckIndex(table, index);
+  AtEOXact_GUC(false, settings);
+  SetUserIdAndSecContext(user, security);
   index_close(index, AccessShareLock);
   table_close(table, AccessShareLock);
   PG_RETURN_INT64(entries);
