@@ -10,7 +10,6 @@ extern "C" {
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -38,10 +37,6 @@ struct Check {
   int64 entries;
   StringInfoData key, payload;
 };
-
-Slice SliceOf(const StringInfoData& text) {
-  return Slice(text.data, static_cast<size_t>(text.len));
-}
 
 [[noreturn]] void RaiseCorrupted(const Check& check, const char* what, TidNumber tid) {
   ItemPointerData pointer = NumberToTid(tid);

@@ -61,10 +61,6 @@ void SavePosition(Place* place, const IndexEntry& entry) {
   place->at_entry = true;
 }
 
-Slice KeyOf(const Place& place) {
-  return Slice(place.key.data, static_cast<size_t>(place.key.len));
-}
-
 void ReadBatch(AlexScan* scan, const IndexSpan& span, bool backward) {
   if (scan->index_only) scan->round = StartShownBatch();
   scan->count = ReadIndexBatch(scan->reader, span, backward, scan->limit, &scan->complete);
@@ -96,7 +92,7 @@ bool NextEntry(AlexScan* scan, bool backward, IndexEntry* entry) {
       IndexSpan span = SpanOf(*scan);
       if (scan->current.at_entry) {
         span.after_position = true;
-        span.key = KeyOf(scan->current);
+        span.key = SliceOf(scan->current.key);
         span.tid = scan->current.tid;
         ReadBatch(scan, span, backward);
       } else {
@@ -231,7 +227,8 @@ void alex_markpos(IndexScanDesc scan) {
   mark->range = MarkIndexRange(state->quals);
   mark->in_range = state->in_range;
   mark->at_entry = state->in_range && state->current.at_entry;
-  if (mark->at_entry) SavePosition(mark, IndexEntry{KeyOf(state->current), state->current.tid, {}});
+  if (mark->at_entry)
+    SavePosition(mark, IndexEntry{SliceOf(state->current.key), state->current.tid, {}});
 }
 
 // Back to the marked entry: the next one given is the one behind it.
@@ -248,7 +245,7 @@ void alex_restrpos(IndexScanDesc scan) {
   state->complete = false;
   state->backward = false;
   state->current.at_entry = mark.at_entry;
-  if (mark.at_entry) SavePosition(&state->current, IndexEntry{KeyOf(mark), mark.tid, {}});
+  if (mark.at_entry) SavePosition(&state->current, IndexEntry{SliceOf(mark.key), mark.tid, {}});
 }
 
 // Heap's own VACUUM marks pages without asking whether somebody still shows an entry.

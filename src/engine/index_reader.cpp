@@ -13,7 +13,6 @@
 #include "pg/storage_table.h"
 
 extern "C" {
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 }

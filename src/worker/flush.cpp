@@ -213,8 +213,7 @@ void SegmentFlush::Publish() {
     // What all segments so far had in common: keys that do not fit cost more than a short prefix.
     size_t common = index.prefix.size();
     if (entry->index_prefix_size > 0) {
-      common = std::min<size_t>(common, entry->index_prefix_size);
-      while (common > 0 && memcmp(entry->index_prefix, index.prefix.data(), common) != 0) common--;
+      common = SharedBytes(index.prefix, Slice(entry->index_prefix, entry->index_prefix_size));
     }
     if (common == 0) continue;
     memcpy(entry->index_prefix, index.prefix.data(), common);
