@@ -202,8 +202,12 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   CHECK_FOR_INTERRUPTS();
   ReadView view;
   ReadPin(&view);
-  // A key that is watched is all that is read.
-  bool in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
+  bool in_leaves = true;
+  Guarded([&] {
+    // A key that is watched is all that is read.
+    in_leaves = reader->watched.empty() || LeavesMayHave(reader->entry, reader->watched);
+    return Status::Ok();
+  });
   LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
   VisitFailurePoint("index_batch");
   const char* name = RelationGetRelationName(reader->index);
