@@ -107,3 +107,61 @@ SELECT bt_index_check('same_key', true), bt_index_check('same_other', true);
 DROP TABLE churn, same;
 DROP FUNCTION pages, by_index, by_table, compared;
 DROP EXTENSION amcheck;
+
+-- A scan of an alex index removes the entries of rows that are dead to all; a queue's next reader does not
+-- meet them again.
+SET omendb.default_index_method = alex;
+CREATE TABLE queue (id int PRIMARY KEY, at timestamptz DEFAULT '2026-01-01', body text) WITH (autovacuum_enabled = off);
+CREATE INDEX queue_at ON queue USING alex (at) INCLUDE (id);
+INSERT INTO queue (id, body) SELECT g, 'body ' || g FROM generate_series(1, 5000) g;
+SELECT omendb.flush();
+DELETE FROM queue WHERE id <= 3000;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+CREATE FUNCTION entries(index regclass) RETURNS bigint LANGUAGE sql AS
+  $$ SELECT omendb.flush(); SELECT stored_entries + buffered_entries FROM omendb.index_stat(index) $$;
+SELECT entries('queue_pkey') AS by_id, entries('queue_at') AS by_time;
+SELECT id, body FROM queue ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED;
+SELECT id FROM queue WHERE at = '2026-01-01' ORDER BY at LIMIT 1;
+SELECT entries('queue_pkey') AS by_id, entries('queue_at') AS by_time;
+-- Backwards, by an index-only scan, and of rows that were never there.
+DELETE FROM queue WHERE id > 4000;
+BEGIN;
+INSERT INTO queue (id) SELECT generate_series(10001, 10500);
+ROLLBACK;
+SELECT id FROM queue ORDER BY id DESC LIMIT 1;
+SELECT entries('queue_pkey') AS by_id;
+-- Each of many scans finds one.
+UPDATE queue SET at = '2026-02-02' WHERE id % 2 = 0;
+SELECT count(q.id) FROM generate_series(1, 6000) g, LATERAL (SELECT id FROM queue WHERE id = g OFFSET 0) q;
+SELECT entries('queue_pkey') AS by_id;
+-- Own changes, and what a cursor may still show, stay.
+BEGIN;
+DELETE FROM queue WHERE id < 3500;
+SELECT min(id) FROM queue;
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+DECLARE old CURSOR FOR SELECT id FROM queue ORDER BY id;
+FETCH 1 FROM old;
+DELETE FROM queue WHERE id < 3500;
+SELECT min(id) FROM queue;
+FETCH 1 FROM old;
+COMMIT;
+SELECT min(id) FROM queue;
+SELECT omendb.check_index('queue_pkey') AS by_id, omendb.check_index('queue_at') >= 501 AS by_time, count(*) FROM queue;
+VACUUM queue;
+SELECT entries('queue_pkey') AS by_id, entries('queue_at') AS by_time;
+-- Those of a heap table, which may use a TID again, are VACUUM's.
+CREATE TABLE heap_queue (id int) USING heap WITH (autovacuum_enabled = off);
+CREATE INDEX heap_queue_id ON heap_queue USING alex (id);
+INSERT INTO heap_queue SELECT generate_series(1, 1000);
+DELETE FROM heap_queue WHERE id <= 500;
+SELECT min(id) FROM heap_queue;
+SELECT entries('heap_queue_id');
+VACUUM heap_queue;
+SELECT entries('heap_queue_id');
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+RESET omendb.default_index_method;
+DROP TABLE queue, heap_queue;
+DROP FUNCTION entries;

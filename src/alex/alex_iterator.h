@@ -2,7 +2,8 @@
 //
 // Copies a window of a leaf, checked against the leaf's version; goes on in the leaf while the
 // version stays, else seeks again from the last entry. So entries that are there all the time come
-// exactly once and in order, whatever writers do; others may or may not come.
+// exactly once and in order, whatever writers do; others may or may not come. The first window is
+// small, as many look for one entry only; each next one is larger.
 //
 // Trivially destructible. What keeps retired memory must be held as long as an iterator is used.
 #pragma once
@@ -16,24 +17,22 @@ class AlexMap<Memory>::Iterator {
  public:
   explicit Iterator(const AlexMap& map) : memory_(map.memory_), map_(map.offset_) {}
 
-  void Seek(Slice key, uint64_t tid) { SeekForward(key, tid, false); }  // the first entry >=
-  void SeekBefore(Slice key, uint64_t tid) {                            // the last entry <
-    using namespace alex;
-    Probe probe{key, tid};
-    const Space* space;
-    while (true) {
-      const Leaf* leaf = tree().Descend(&probe, &space);
-      if (!Enter(leaf, probe.number)) continue;
-      bool equal;
-      size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), Load(leaf->end), probe,
-                             &equal);
-      if (!FillBackward(at)) continue;
-      if (first_ == last_) PreviousLeaf();
-      return;
-    }
+  void Seek(Slice key, uint64_t tid) {  // the first entry >=
+    room_ = kFirstWindow;
+    SeekForward(key, tid, false);
   }
-  void SeekToFirst() { EnterEdge(tree().root_space(), 0, false); }
-  void SeekToLast() { EnterEdge(tree().root_space(), UINT64_MAX, true); }
+  void SeekBefore(Slice key, uint64_t tid) {  // the last entry <
+    room_ = kFirstWindow;
+    SeekBackward(key, tid);
+  }
+  void SeekToFirst() {
+    room_ = kFirstWindow;
+    EnterEdge(tree().root_space(), 0, false);
+  }
+  void SeekToLast() {
+    room_ = kFirstWindow;
+    EnterEdge(tree().root_space(), UINT64_MAX, true);
+  }
 
   bool Valid() const { return index_ < last_ && index_ >= first_; }
   void Next() {  // REQUIRES: Valid()
@@ -62,7 +61,7 @@ class AlexMap<Memory>::Iterator {
     char buffer[AlexItem::kBufferSize];
     uint64_t tid;
     Slice key = KeyOf(last, buffer, &tid);
-    SeekBefore(key, tid);
+    SeekBackward(key, tid);
   }
 
   // The current entry. REQUIRES: Valid(). The item is the iterator's, good until it moves.
@@ -77,7 +76,7 @@ class AlexMap<Memory>::Iterator {
   }
 
  private:
-  static constexpr size_t kWindow = 64;
+  static constexpr size_t kFirstWindow = 4, kWindow = 64;
 
   Tree tree() const { return Tree(memory_.base(), map_); }
   Slice KeyOf(Slot slot, char* buffer, uint64_t* tid) const {
@@ -110,12 +109,28 @@ class AlexMap<Memory>::Iterator {
     }
   }
 
+  void SeekBackward(Slice key, uint64_t tid) {
+    using namespace alex;
+    Probe probe{key, tid};
+    const Space* space;
+    while (true) {
+      const Leaf* leaf = tree().Descend(&probe, &space);
+      if (!Enter(leaf, probe.number)) continue;
+      bool equal;
+      size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), Load(leaf->end), probe,
+                             &equal);
+      if (!FillBackward(at)) continue;
+      if (first_ == last_) PreviousLeaf();
+      return;
+    }
+  }
+
   // Reads the entries of leaf_ from (before) a slot on. False if the leaf is no longer as it was at
   // version_; then the window is lost.
   bool FillForward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t end = std::min<size_t>(alex::Load(leaf->end), leaf->size), filled = 0, at = slot;
-    for (; at < end && filled < kWindow; at++) {
+    for (; at < end && filled < room_; at++) {
       window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
       filled += (window_[filled].value & alex::kGap) == 0;
     }
@@ -128,7 +143,7 @@ class AlexMap<Memory>::Iterator {
   bool FillBackward(size_t slot) {
     const Leaf* leaf = leaf_;
     size_t begin = alex::Load(leaf->begin), filled = 0, at = std::min<size_t>(slot, leaf->size);
-    while (at > begin && filled < kWindow) {
+    while (at > begin && filled < room_) {
       at--;
       window_[filled] = {alex::NumberAt(leaf, at), alex::ValueAt(leaf, at)};
       filled += (window_[filled].value & alex::kGap) == 0;
@@ -148,6 +163,7 @@ class AlexMap<Memory>::Iterator {
     space_ = leaf_->space;
     first_ = 0;
     last_ = filled;
+    room_ = std::min(room_ * 4, kWindow);
     return true;
   }
 
@@ -215,6 +231,7 @@ class AlexMap<Memory>::Iterator {
   uint64_t low_ = 0, high_ = 0;               // the leaf's at version_
   size_t previous_slot_ = 0, next_slot_ = 0;  // the window's ends in the leaf
   size_t first_ = 0, last_ = 0, index_ = 0;
+  size_t room_ = kFirstWindow;  // of the next window
   Slot window_[kWindow];
   AlexItem item_;
 };

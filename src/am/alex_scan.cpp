@@ -1,5 +1,6 @@
 // Index scans: the ranges that the conditions leave, one batch of entries after the other.
 #include "am/alex.h"
+#include "am/dead_entries.h"
 #include "am/index_quals.h"
 #include "pg/shown_entries.h"
 
@@ -36,6 +37,7 @@ struct AlexScan {
   const IndexCodec* codec;
   IndexQuals* quals;
   IndexReader* reader;  // nullptr: the index is empty for good
+  DeadEntries* dead;    // nullptr: none so far, or they are left to VACUUM
   bool started;
   bool in_range;  // `range` is what the batch is from
   IndexRange range;
@@ -154,6 +156,18 @@ void Prepare(IndexScanDesc scan) {
   pgstat_count_index_scan(scan->indexRelation);
 }
 
+// The entry last given is of a row that nobody sees any more.
+void NoteDead(IndexScanDesc scan) {
+  AlexScan* state = ScanOf(scan);
+  if (state->dead == nullptr) {
+    MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(state));
+    state->dead = NewDeadEntries(scan->indexRelation, scan->heapRelation,
+                                 AlexStorage(scan->indexRelation));
+    MemoryContextSwitchTo(caller);
+  }
+  if (state->dead != nullptr) NoteDeadEntry(state->dead, KeyOf(state->current), state->current.tid);
+}
+
 }  // namespace
 
 IndexScanDesc alex_beginscan(Relation index, int nkeys, int norderbys) {
@@ -184,6 +198,7 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
   AlexScan* state = ScanOf(scan);
   if (state->reader == nullptr) return false;
   Prepare(scan);
+  if (scan->kill_prior_tuple && state->current.at_entry) NoteDead(scan);
   state->index_only = scan->xs_want_itup;
   IndexEntry entry;
   while (NextEntry(state, ScanDirectionIsBackward(direction), &entry)) {
@@ -215,6 +230,7 @@ int64 alex_getbitmap(IndexScanDesc scan, TIDBitmap* bitmap) {
 
 void alex_endscan(IndexScanDesc scan) {
   if (ScanOf(scan)->index_only) NothingShown();
+  if (ScanOf(scan)->dead != nullptr) RemoveDeadEntries(ScanOf(scan)->dead);
   if (ScanOf(scan)->reader != nullptr) CloseIndexReader(ScanOf(scan)->reader);
 }
 

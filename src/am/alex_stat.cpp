@@ -60,7 +60,7 @@ void CountStore(StorageId storage, Figures* figures) {
   Guarded([&] {
     const LeafDirectory& directory = SharedLeafDirectory();
     AlexEpoch epoch(directory.arena(), slot);
-    uint32_t map = entry->leaf_map.load(std::memory_order_acquire);
+    uint32_t map = entry->leaves.map.load(std::memory_order_acquire);
     figures->has_store = map != 0;
     if (map != 0) figures->store = directory.StatsOf(map);
     return Status::Ok();

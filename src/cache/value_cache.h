@@ -1,18 +1,23 @@
 // Values of the store that all processes share: read without locks, by copying.
 //
-// Set-associative. A set has eight places; a value that does not fit into a place is not kept.
-// Whoever puts a value takes the place of one that was not asked for since the set was last full of
-// such as were (a clock of one bit, so that values that are read once leave first).
+// Set-associative. A set is a ring of chunks in which values of any size lie one behind the other.
+// Whoever puts a value takes the place of those that lie longest, but for such as were asked for
+// since the hand came by the last time (CLOCK: F. J. Corbató, "A paging experiment with the Multics
+// system", 1968), so that values that are read once leave first. Into a full set only one value in
+// four is taken: what is read often comes again, and for the others, where there is much more than
+// the cache holds, to copy them costs more than they give.
 //
-//   tags:   uint64 [8] of each set; the hash of what is in the place, 0 = nothing
-//   places: of each set in turn
-//     sequence: uint64   odd while somebody writes
-//     hash, version, size, used
-//     bytes
+//   set
+//     sequence       uint64, odd while somebody writes
+//     hand           uint64, the chunk that is taken next; the set has been full: bit 32
+//     marks          uint16 [24], a part of the hash of what is in the slot, 0 = nothing
+//     slots          [24]: uint64 hash, version, place (first chunk << 32 | size)
+//     used           uint8 [24]
+//     chunks         of 512 bytes
 //
-// A reader notes the sequence, copies, and compares the sequence: a value that was being written
-// counts as missing. (H. Boehm, "Can seqlocks get along with programming language memory models?",
-// MSPC 2012.) Who finds a place being written leaves it alone, so nobody waits.
+// A reader notes the sequence, copies, and compares the sequence: what was being written counts as
+// missing. (H. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.)
+// Who finds a set being written leaves it alone, so nobody waits.
 #pragma once
 
 #include <atomic>
@@ -28,8 +33,8 @@ namespace omendb {
 // Handle; trivially copyable.
 class ValueCache {
  public:
-  static constexpr size_t kPlaceSize = 6144;
-  static constexpr size_t kLargestValue = kPlaceSize - 64;
+  static constexpr size_t kSetSize = 64 << 10;
+  static constexpr size_t kLargestValue = 16 << 10;
 
   ValueCache() = default;  // keeps nothing
   // memory: 64-aligned and zeroed, `size` bytes, of which all that makes whole sets is used. (Of
@@ -39,30 +44,35 @@ class ValueCache {
   // The value under the hash, if it is there and no older than `version`. Different keys may have
   // the same hash: the value itself must tell. *value keeps its memory.
   bool Get(uint64_t hash, uint64_t version, std::string* value) const;
-  // version: grows with every change of the value.
+  // Keeps it, perhaps. version: grows with every change of the value.
   void Put(uint64_t hash, uint64_t version, Slice value) const;
 
-  size_t places() const { return sets_ * kWays; }
-
  private:
-  static constexpr size_t kWays = 8;
+  static constexpr size_t kSlots = 24, kChunk = 512, kHeader = 1024;
+  static constexpr size_t kChunks = (kSetSize - kHeader) / kChunk;
+  using Word = std::atomic<uint64_t>;
+  struct Slot {
+    Word hash, version, place;
+  };
   struct Set {
-    std::atomic<uint64_t> tags[kWays];
+    Word sequence, hand;
+    std::atomic<uint16_t> marks[kSlots];
+    Slot slots[kSlots];
+    std::atomic<uint8_t> used[kSlots];
+    char unused[kHeader - 64 - kSlots * (sizeof(Slot) + 1)];
+    Word words[kChunks * kChunk / 8];
   };
-  struct Place {
-    std::atomic<uint64_t> sequence, hash, version, size;
-    std::atomic<bool> used;
-    alignas(64) std::atomic<uint64_t> words[kLargestValue / 8];
-  };
-  static_assert(sizeof(Set) == 64 && sizeof(Place) == kPlaceSize);
+  static_assert(sizeof(Set) == kSetSize);
 
-  ValueCache(Set* tags, Place* places, size_t sets) : tags_(tags), places_(places), sets_(sets) {}
-  size_t SetOf(uint64_t hash) const;
-  size_t Victim(const Set& set, Place* places, uint64_t hash) const;
+  ValueCache(Set* sets, size_t count) : sets_(sets), count_(count) {}
+  Set* SetOf(uint64_t hash) const;
+  static size_t Find(const Set& set, uint64_t hash);
+  static size_t MakeRoom(Set* set, size_t chunks);
+  static size_t TakeSlot(Set* set, size_t behind);
+  static void Keep(Set* set, uint64_t hash, uint64_t version, Slice value);
 
-  Set* tags_ = nullptr;
-  Place* places_ = nullptr;
-  size_t sets_ = 0;
+  Set* sets_ = nullptr;
+  size_t count_ = 0;
 };
 
 }  // namespace omendb

@@ -39,7 +39,7 @@ uint64_t CacheKey(StorageId storage, Slice low) {
 // A reader missed a leaf: the store worker is to read them all.
 void WantLeaves(StorageEntry* entry) {
   LeafMapState partial = LeafMapState::kPartial;
-  if (!entry->leaf_map_state.compare_exchange_strong(partial, LeafMapState::kWanted)) return;
+  if (!entry->leaves.state.compare_exchange_strong(partial, LeafMapState::kWanted)) return;
   g_shared->leaf_maps_wanted = true;
   WakeStoreWorker();
 }
@@ -118,13 +118,13 @@ class StoredLeaves : public LeafSource {
     *found = false;
     LeafInfo info;
     uint32_t slot = LeafDirectorySlot();
-    uint32_t map = entry_ != nullptr ? entry_->leaf_map.load(std::memory_order_acquire) : 0;
+    uint32_t map = entry_ != nullptr ? entry_->leaves.map.load(std::memory_order_acquire) : 0;
     if (map == 0 || slot == AlexArena::kNoSlot) return Status::Ok();
     {
       const LeafDirectory& directory = SharedLeafDirectory();
       AlexEpoch epoch(directory.arena(), slot);
       // Once more, inside the epoch: it may be gone.
-      map = entry_->leaf_map.load(std::memory_order_acquire);
+      map = entry_->leaves.map.load(std::memory_order_acquire);
       if (map == 0 || !directory.Find(map, position, &low_, nullptr, &info)) return Status::Ok();
     }
     const ValueCache& cache = SharedLeafCache();
@@ -244,10 +244,10 @@ void DropSources() {
 
 bool LeavesMayHave(StorageEntry* entry, Slice key) {
   uint32_t slot = LeafDirectorySlot();
-  if (entry == nullptr || slot == AlexArena::kNoSlot || entry->leaf_map.load() == 0) return true;
+  if (entry == nullptr || slot == AlexArena::kNoSlot || entry->leaves.map.load() == 0) return true;
   const LeafDirectory& directory = SharedLeafDirectory();
   AlexEpoch epoch(directory.arena(), slot);
-  uint32_t map = entry->leaf_map.load(std::memory_order_acquire);
+  uint32_t map = entry->leaves.map.load(std::memory_order_acquire);
   std::string low, high;
   LeafInfo info;
   if (map == 0 || !directory.Find(map, Position(key, 0), &low, &high, &info)) return true;

@@ -130,7 +130,7 @@ struct SharedState {
   StoreJob job;
   LeafIngest leaf_ingest;
 
-  std::atomic<bool> leaf_maps_wanted;  // some storage's leaf_map_state is kWanted
+  std::atomic<bool> leaf_maps_wanted;  // some storage's leaves.state is kWanted
   std::atomic<uint64_t> reclaim_requested, reclaim_done;  // see RequestReclaim
   std::atomic<bool> reclaim_sweep;
 

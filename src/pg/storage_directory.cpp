@@ -284,8 +284,8 @@ size_t IndexPrefix(const Segment& segment, StorageId storage, Slice key, char* p
   if (segment.HasIndex(storage)) return 0;
   LWLockAcquire(StorageTableLock(), LW_SHARED);
   const StorageEntry* entry = FindStorage(storage);
-  size_t size = entry != nullptr ? entry->index_prefix_size : 0;
-  if (size > 0) memcpy(prefix, entry->index_prefix, size);
+  size_t size = entry != nullptr ? entry->leaves.prefix_size : 0;
+  if (size > 0) memcpy(prefix, entry->leaves.prefix, size);
   LWLockRelease(StorageTableLock());
   // Nothing is known yet: the first byte says whether the first column is null.
   if (size == 0 && !key.empty()) prefix[size++] = key[0];

@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "buffer/segment.h"
 #include "pg/server.h"
+#include "store/leaf_map_slot.h"
 
 namespace omendb {
 
@@ -23,15 +24,6 @@ struct StorageIdentity {
   RelFileNode node;   // spcNode 0: in the database's default tablespace (StorageNode)
   BackendId backend;  // InvalidBackendId unless temporary
   char persistence;   // pg_class.relpersistence
-};
-
-// What the leaf directory has of an index.
-enum class LeafMapState : uint8_t {
-  kPartial,  // what flushes met
-  kWanted,   // a reader missed a leaf: the store worker is to read them all
-  kLoading,
-  kComplete,
-  kRefused,  // the memory does not suffice
 };
 
 inline constexpr uint32 kMarkedEndUnknown = ~uint32{0};
@@ -54,12 +46,7 @@ struct StorageEntry {
   std::atomic<uint32> marked_end;        // no block from it on has marks, see visibility_map.h
   // Blocks that sessions left half full: block << 16 | next slot, 0 = none. Not persisted.
   std::atomic<uint64> spare_places[4];
-  // Of an index: what the keys of the last flushed segment had in common. A hint; not persisted.
-  uint8 index_prefix_size;
-  char index_prefix[kIndexPrefixRoom];
-  // Of an index: its map in the leaf directory, 0 = none. Written by the store worker alone.
-  std::atomic<uint32> leaf_map;
-  std::atomic<LeafMapState> leaf_map_state;
+  LeafMapSlot leaves;                    // of an index
 };
 
 size_t StorageDirectorySize();

@@ -149,6 +149,22 @@ WriteTicket WriteGateEnter(size_t bytes) {
   }
 }
 
+bool WriteGateTryEnter(size_t bytes, WriteTicket* ticket) {
+  if (!IsUnderPostmaster || RecoveryInProgress() || bytes > WriteGateLimit() ||
+      g_shared->store_state != StoreState::kOpen || g_shared->write_failure != 0 ||
+      g_shared->delay_us_per_mb != 0 || g_shared->freeze_wanted ||
+      OwnSessionSlot()->pin != kNoPin) {
+    return false;
+  }
+  LWLockAcquire(FreezeLock(), LW_SHARED);
+  if (g_shared->armed && !g_shared->closed) {
+    *ticket = {SegmentAt(g_shared->active), bytes};
+    if (ticket->segment.Reserve(bytes)) return true;
+  }
+  LWLockRelease(FreezeLock());
+  return false;
+}
+
 void WriteGateLeave(WriteTicket* ticket) {
   if (ticket->reserved > 0) ticket->segment.Release(ticket->reserved);
   ticket->reserved = 0;

@@ -29,6 +29,8 @@ struct WriteTicket {
 // program_limit_exceeded if bytes is more than a segment can ever hold (the message names
 // omendb.write_buffer_size). REQUIRES: the caller has its xid already; no LWLock held.
 WriteTicket WriteGateEnter(size_t bytes);
+// As WriteGateEnter, but false where that would wait, slow down or raise.
+bool WriteGateTryEnter(size_t bytes, WriteTicket* ticket);
 void WriteGateLeave(WriteTicket* ticket);
 
 // Largest bytes that WriteGateEnter takes.

@@ -7,7 +7,7 @@
 #include "pg/leaf_memory.h"
 #include "pg/shared_state.h"
 #include "pg/write_buffer.h"
-#include "worker/index_flush.h"
+#include "store/index_flush.h"
 
 extern "C" {
 #include "catalog/pg_class.h"
@@ -50,6 +50,21 @@ std::string CommonPrefix(const SegmentIndex& index) {
   Slice last = at.entry().key;
   return std::string(CommonKeyPrefix(first, last, kIndexPrefixRoom));
 }
+
+// What a segment has of an index, as the flush of leaves takes it.
+class SegmentEntries : public IndexChanges {
+ public:
+  explicit SegmentEntries(const SegmentIndex& index) {
+    at_.Attach(index);
+    at_.SeekToFirst();
+  }
+  bool Valid() const override { return at_.Valid(); }
+  void Next() override { at_.Next(); }
+  const IndexEntry& entry() const override { return at_.entry(); }
+
+ private:
+  SegmentIndex::Iterator at_;
+};
 
 }  // namespace
 
@@ -145,8 +160,9 @@ Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flus
   IndexFlush writer(store, flush, store->generation() + 1);
   for (Index& index : indexes_) {
     index.prefix = CommonPrefix(index.entries);
-    LeafMap leaves(SharedLeafDirectory(), index.entry);
-    OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, index.entries, &leaves));
+    LeafMap leaves(SharedLeafDirectory(), &index.entry->leaves);
+    SegmentEntries entries(index.entries);
+    OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, &entries, &leaves));
   }
   leaves_ = writer.leaves();
   return Status::Ok();
@@ -174,7 +190,7 @@ Status SegmentFlush::Write(PrimaryStore* store, const TransactionOracle& oracle)
   Status status = WriteAll(store, oracle);
   if (status.ok()) return status;
   // What is known of their leaves is what would have been.
-  for (const Index& index : indexes_) LeafMap(SharedLeafDirectory(), index.entry).Forget();
+  for (const Index& index : indexes_) LeafMap(SharedLeafDirectory(), &index.entry->leaves).Forget();
   return status;
 }
 
@@ -212,23 +228,23 @@ void SegmentFlush::Publish() {
     if (entry == nullptr || index.prefix.empty()) continue;
     // What all segments so far had in common: keys that do not fit cost more than a short prefix.
     size_t common = index.prefix.size();
-    if (entry->index_prefix_size > 0) {
-      common = SharedBytes(index.prefix, Slice(entry->index_prefix, entry->index_prefix_size));
+    if (entry->leaves.prefix_size > 0) {
+      common = SharedBytes(index.prefix, Slice(entry->leaves.prefix, entry->leaves.prefix_size));
     }
     if (common == 0) continue;
-    memcpy(entry->index_prefix, index.prefix.data(), common);
-    entry->index_prefix_size = static_cast<uint8>(common);
+    memcpy(entry->leaves.prefix, index.prefix.data(), common);
+    entry->leaves.prefix_size = static_cast<uint8>(common);
   }
   if (StorageEntry* entry = FindStorage(leaf_files_.storage)) {
-    entry->index_prefix_size = static_cast<uint8>(leaf_files_.prefix.size());
-    memcpy(entry->index_prefix, leaf_files_.prefix.data(), leaf_files_.prefix.size());
-    entry->leaf_map_state = LeafMapState::kWanted;
+    entry->leaves.prefix_size = static_cast<uint8>(leaf_files_.prefix.size());
+    memcpy(entry->leaves.prefix, leaf_files_.prefix.data(), leaf_files_.prefix.size());
+    entry->leaves.state = LeafMapState::kWanted;
     g_shared->leaf_maps_wanted = true;
   }
   for (StorageId storage : dropped_) {
     StorageEntry* entry = FindStorage(storage);
     if (entry == nullptr) continue;
-    LeafMap(SharedLeafDirectory(), entry).Forget();
+    LeafMap(SharedLeafDirectory(), &entry->leaves).Forget();
     RemoveStorageEntry(entry);
   }
 }

@@ -5,7 +5,7 @@
 #include "pg/shared_state.h"
 #include "pg/storage_directory.h"
 #include "store/leaf_iterator.h"
-#include "worker/leaf_map.h"
+#include "store/leaf_map.h"
 
 namespace omendb {
 namespace {
@@ -20,7 +20,7 @@ bool LeafLoader::PickIndex() {
   LWLockAcquire(StorageTableLock(), LW_SHARED);
   for (uint32 i = 0; i < StorageEntryLimit(); i++) {
     StorageEntry* entry = StorageEntryAt(i);
-    if (entry->state != StorageEntry::kLive || entry->leaf_map_state != LeafMapState::kWanted) {
+    if (entry->state != StorageEntry::kLive || entry->leaves.state != LeafMapState::kWanted) {
       continue;
     }
     if (entry_ != nullptr) {
@@ -32,14 +32,14 @@ bool LeafLoader::PickIndex() {
   }
   LWLockRelease(StorageTableLock());
   if (entry_ == nullptr) return false;
-  entry_->leaf_map_state = LeafMapState::kLoading;
+  entry_->leaves.state = LeafMapState::kLoading;
   low_.clear();
   return true;
 }
 
 Status LeafLoader::Load(PrimaryStore* store, bool* finished) {
   *finished = false;
-  LeafMap leaves(SharedLeafDirectory(), entry_);
+  LeafMap leaves(SharedLeafDirectory(), &entry_->leaves);
   std::unique_ptr<LeafIterator> at;
   OMENDB_RETURN_IF_ERROR(store->NewLeafIterator(storage_, &at));
   LeafView view;
@@ -59,7 +59,7 @@ Status LeafLoader::Load(PrimaryStore* store, bool* finished) {
     if (leaves.Knows(low)) continue;
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(value, true, &view));
     leaves.Learn(low, at->Valid() ? &next : nullptr, &view);
-    if (entry_->leaf_map_state != LeafMapState::kLoading) break;  // it has no room
+    if (entry_->leaves.state != LeafMapState::kLoading) break;  // it has no room
   }
   *finished = true;
   return at->status();
@@ -70,7 +70,7 @@ Status LeafLoader::Step(PrimaryStore* store, bool* more) {
   // A flush may have dropped the storage, or forgotten its map.
   if (entry_ != nullptr &&
       (entry_->state != StorageEntry::kLive || entry_->identity.id != storage_ ||
-       entry_->leaf_map_state != LeafMapState::kLoading)) {
+       entry_->leaves.state != LeafMapState::kLoading)) {
     entry_ = nullptr;
   }
   if (entry_ == nullptr && !PickIndex()) return Status::Ok();
@@ -79,7 +79,7 @@ Status LeafLoader::Step(PrimaryStore* store, bool* more) {
   if (finished || !status.ok()) {
     LeafMapState loading = LeafMapState::kLoading;
     // A damaged leaf is found by whoever reads it: the others are known.
-    entry_->leaf_map_state.compare_exchange_strong(loading, LeafMapState::kComplete);
+    entry_->leaves.state.compare_exchange_strong(loading, LeafMapState::kComplete);
     entry_ = nullptr;
   }
   *more = entry_ != nullptr || g_shared->leaf_maps_wanted;

@@ -17,10 +17,10 @@
 #include "pg/unlogged_reset.h"
 #include "pg/write_buffer.h"
 #include "store/leaf_files.h"
+#include "store/leaf_map.h"
 #include "store/signal_mask.h"
 #include "worker/flush.h"
 #include "worker/leaf_loader.h"
-#include "worker/leaf_map.h"
 #include "worker/session_wakeup.h"
 #include "worker/storage_sweep.h"
 #include "worker/store_job_runner.h"
@@ -157,7 +157,7 @@ bool StoreWorker::DropUnloggedRows() {
 void ForgetLeafMaps() {
   for (uint32 i = 0; i < StorageEntryLimit(); i++) {
     StorageEntry* entry = StorageEntryAt(i);
-    if (entry->leaf_map != 0) LeafMap(SharedLeafDirectory(), entry).Forget();
+    if (entry->leaves.map != 0) LeafMap(SharedLeafDirectory(), &entry->leaves).Forget();
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -15,7 +16,15 @@
 namespace omendb {
 namespace {
 
-constexpr size_t kSetSize = 64 + 8 * ValueCache::kPlaceSize;
+constexpr size_t kSetSize = ValueCache::kSetSize;
+
+// Says who it is.
+std::string ValueOf(uint64_t hash, uint64_t version, size_t size) {
+  std::string value(std::max<size_t>(size, 16), static_cast<char>('a' + (hash + version) % 26));
+  std::memcpy(value.data(), &hash, 8);
+  std::memcpy(value.data() + 8, &version, 8);
+  return value;
+}
 
 class ValueCacheTest : public testing::Test {
  protected:
@@ -32,6 +41,11 @@ class ValueCacheTest : public testing::Test {
     std::string value;
     return cache_.Get(hash, 0, &value);
   }
+  // Into a full set not every value is taken.
+  void PutUntilTaken(uint64_t hash, const std::string& value) {
+    for (int i = 0; i < 100 && !HasAny(hash); i++) cache_.Put(hash, 1, value);
+    EXPECT_TRUE(Has(hash, 1, value));
+  }
   struct Free {
     void operator()(char* memory) const { std::free(memory); }
   };
@@ -43,14 +57,12 @@ TEST_F(ValueCacheTest, KeepsNothingWithoutRoom) {
   ValueCache().Put(1, 1, "a");
   EXPECT_FALSE(HasAny(1));
   Make(kSetSize - 1);
-  EXPECT_EQ(cache_.places(), 0u);
   cache_.Put(1, 1, "a");
   EXPECT_FALSE(HasAny(1));
 }
 
 TEST_F(ValueCacheTest, GivesValuesOfAllSizesBack) {
   Make(100 * kSetSize);
-  EXPECT_EQ(cache_.places(), 800u);
   std::mt19937_64 random(1);
   for (size_t size : {size_t{0}, size_t{1}, size_t{7}, size_t{8}, size_t{9}, size_t{4096},
                       ValueCache::kLargestValue - 1, ValueCache::kLargestValue}) {
@@ -80,31 +92,83 @@ TEST_F(ValueCacheTest, GivesNothingOlderThanAskedFor) {
 
 TEST_F(ValueCacheTest, WhatIsUsedStaysWhileOthersComeAndGo) {
   Make(kSetSize);
-  for (uint64_t hash = 1; hash <= 4; hash++) cache_.Put(hash, 1, std::to_string(hash));
-  for (uint64_t other = 100; other < 1100; other++) {
-    for (uint64_t hash = 1; hash <= 4; hash++) EXPECT_TRUE(Has(hash, 1, std::to_string(hash)));
-    cache_.Put(other, 1, "once");
+  const std::string other_value(3000, 'o');
+  for (uint64_t hash = 1; hash <= 4; hash++) cache_.Put(hash, 1, ValueOf(hash, 1, 5000));
+  for (uint64_t other = 100; other < 5100; other++) {
+    for (uint64_t hash = 1; hash <= 4; hash++) EXPECT_TRUE(Has(hash, 1, ValueOf(hash, 1, 5000)));
+    cache_.Put(other, 1, other_value);
   }
-  // The last of those that nobody asked for.
-  EXPECT_TRUE(HasAny(1099));
-  // All are used: the bits are cleared and somebody has to go.
-  for (uint64_t other = 5000; other < 5100; other++) {
-    cache_.Put(other, 1, "often");
-    EXPECT_TRUE(HasAny(other));
+  // Nobody asks for them any more.
+  for (uint64_t other = 10000; other < 10100; other++) PutUntilTaken(other, other_value);
+  for (uint64_t hash = 1; hash <= 4; hash++) EXPECT_FALSE(HasAny(hash));
+  // All are used: the hand goes round, and somebody has to go.
+  for (uint64_t other = 20000; other < 20100; other++) PutUntilTaken(other, other_value);
+}
+
+TEST_F(ValueCacheTest, AFullSetTakesOneValueInFour) {
+  Make(kSetSize);
+  const std::string large(4096, 'l');
+  int first = 0;
+  while (cache_.Put(100 + first, 1, large), HasAny(100 + first)) first++;
+  EXPECT_GE(first, 15);
+  int taken = 0;
+  std::string value;
+  for (uint64_t hash = 1000; hash < 2000; hash++) {
+    cache_.Put(hash, 1, large);
+    taken += cache_.Get(hash, 1, &value);
+  }
+  EXPECT_NEAR(taken, 250, 1);
+  // A new version of what it has it takes at once.
+  PutUntilTaken(1, "first");
+  cache_.Put(1, 2, "second");
+  EXPECT_TRUE(Has(1, 2, "second"));
+  cache_.Put(1, 3, large);
+  EXPECT_TRUE(Has(1, 3, large));
+}
+
+TEST_F(ValueCacheTest, SmallValuesFillItToo) {
+  Make(kSetSize);
+  int there = 0;
+  for (uint64_t hash = 1; hash <= 1000; hash++) cache_.Put(hash, 1, std::to_string(hash));
+  for (uint64_t hash = 1; hash <= 1000; hash++) there += HasAny(hash);
+  EXPECT_EQ(there, 24);
+}
+
+// Whatever comes in whatever order: what it gives is what was put, and no older.
+TEST_F(ValueCacheTest, RandomValuesOfAllSizes) {
+  for (uint64_t seed = 0; seed < 20; seed++) {
+    std::mt19937_64 random(seed);
+    Make((1 + seed % 3) * kSetSize);
+    std::vector<uint64_t> versions(300), sizes(300);
+    const size_t largest = seed % 4 == 0 ? 600 : ValueCache::kLargestValue;
+    int hits = 0;
+    for (int i = 0; i < 20000; i++) {
+      const size_t number = random() % 300;
+      const uint64_t hash = number * 0x9E3779B97F4A7C15ull;
+      std::string value;
+      if (cache_.Get(hash, versions[number], &value)) {
+        EXPECT_EQ(value, ValueOf(hash, versions[number], sizes[number]));
+        hits++;
+        continue;
+      }
+      if (versions[number] == 0 || random() % 4 == 0) {
+        versions[number] += 1 + random() % 3;
+        sizes[number] = 16 + random() % (largest - 16);
+      }
+      cache_.Put(hash, versions[number], ValueOf(hash, versions[number], sizes[number]));
+    }
+    EXPECT_GT(hits, 300);
   }
 }
 
-// Values say who they are: no reader gets parts of two.
+// No reader gets parts of two values.
 TEST_F(ValueCacheTest, NoReaderGetsHalfAValue) {
   Make(4 * kSetSize);
   constexpr int kHashes = 64;
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> hits{0};
   const auto value_of = [](uint64_t hash, uint64_t version) {
-    std::string value(hash * 37 % 5000 + 16, static_cast<char>('a' + (hash + version) % 26));
-    std::memcpy(value.data(), &hash, 8);
-    std::memcpy(value.data() + 8, &version, 8);
-    return value;
+    return ValueOf(hash, version, hash * 37 % 5000);
   };
   std::vector<std::thread> threads;
   for (int writer = 0; writer < 2; writer++) {

@@ -1,33 +1,27 @@
-#include "worker/index_flush.h"
+#include "store/index_flush.h"
 
 #include "base/index_position.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {
 
-// A reader merges the operands of a leaf by itself: at most so many.
-constexpr uint32_t kMostDeltas = 4;
-// From this part of a leaf on, a change is as cheap to write as the leaf.
+// From this part of a leaf on, by entries or bytes, a change is as cheap to write as the leaf.
 constexpr uint64_t kRewriteFraction = 3;
-// So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
-// is loaded.
-constexpr size_t kChangesAtOnce = 32 * 1024;
-// A leaf of so many entries is merged with its neighbour.
-constexpr size_t kFewEntries = 64;
+// A leaf of so many entries and bytes is merged with its neighbour.
+constexpr size_t kFewEntries = kMaxLeafCount / 8;
+constexpr size_t kFewBytes = kMaxLeafBytes / 8;
 
 }  // namespace
 
-Status IndexFlush::Write(StorageId storage, const SegmentIndex& index, LeafMap* leaves) {
+Status IndexFlush::Write(StorageId storage, IndexChanges* entries, LeafMap* leaves) {
   leaves_ = leaves;
-  SegmentIndex::Iterator entries;
-  entries.Attach(index);
-  entries.SeekToFirst();
-  while (entries.Valid()) {
+  while (entries->Valid()) {
     LeafPlace place;
     bool exists;
     OMENDB_RETURN_IF_ERROR(
-        FindLeaf(storage, Position(entries.entry().key, entries.entry().tid), &place, &exists));
-    OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, &entries));
+        FindLeaf(storage, Position(entries->entry().key, entries->entry().tid), &place, &exists));
+    OMENDB_RETURN_IF_ERROR(WriteLeaf(storage, std::move(place), exists, entries));
   }
   return Status::Ok();
 }
@@ -57,16 +51,15 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   return Status::Ok();
 }
 
-// The segment's entries of the leaf, as an operand in delta_. more: there are still others.
-Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* entries,
-                               bool* more) {
+// The changes of the leaf, as an operand in delta_. more: there are still others.
+Status IndexFlush::TakeChanges(const LeafPlace& place, IndexChanges* entries, bool* more) {
   changes_.Start();
   hashes_.clear();
   *more = false;
   for (; entries->Valid(); entries->Next()) {
     const IndexEntry& entry = entries->entry();
     if (!place.high.empty() && ComparePosition(entry.key, entry.tid, place.high) >= 0) break;
-    if (changes_.count() == kChangesAtOnce) {
+    if (changes_.count() == options_.changes_at_once) {
       *more = true;
       break;
     }
@@ -79,7 +72,7 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, SegmentIndex::Iterator* e
 }
 
 Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
-                             SegmentIndex::Iterator* entries) {
+                             IndexChanges* entries) {
   written_++;
   bool more;
   OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
@@ -87,7 +80,8 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
   const LeafInfo& info = place.info;
   const bool rewrite = !exists || more || info.deltas >= kMostDeltas ||
                        info.count + changed > kMaxLeafCount ||
-                       changed * kRewriteFraction > info.count;
+                       changed * kRewriteFraction > info.count ||
+                       delta_.size() * kRewriteFraction > kMaxLeafBytes;
   if (rewrite) return Rewrite(storage, place, exists, entries, more);
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
   leaves_->NoteMerged(place, generation_, changed, hashes_);
@@ -113,7 +107,8 @@ Status IndexFlush::DeleteAbsorbed(StorageId storage, const Slice* before) {
 Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPlace* place,
                           bool* absorbed) {
   *absorbed = false;
-  if (live->size() > kFewEntries || place->high.empty()) return Status::Ok();
+  const size_t bytes = live->RawSize(0, live->size());
+  if (live->size() > kFewEntries || bytes > kFewBytes || place->high.empty()) return Status::Ok();
   LeafPlace next;
   bool exists;
   OMENDB_RETURN_IF_ERROR(FindLeaf(storage, place->high, &next, &exists));
@@ -125,6 +120,9 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
   OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
   EntryList behind;
   OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &behind));
+  if (!live->empty() && bytes + behind.RawSize(0, behind.size()) > kMaxLeafBytes) {
+    return Status::Ok();
+  }
   for (size_t i = 0; i < behind.size(); i++) live->Add(behind[i]);
   value_.clear();
   OMENDB_RETURN_IF_ERROR(
@@ -136,13 +134,14 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
 }
 
 Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists,
-                           SegmentIndex::Iterator* entries, bool more) {
+                           IndexChanges* entries, bool more) {
   // What is known of a leaf may be older than its last fold: read it.
   value_.clear();
   if (exists) {
     OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
   } else {
-    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(1, &value_));
+    // Older than the changes, also in the first flush of a store.
+    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
   }
   std::string low = place.low;
   absorbed_.clear();

@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "block/index_leaf.h"
-#include "pg/storage_directory.h"
 #include "store/leaf_directory.h"
-#include "store/leaf_iterator.h"
+#include "store/leaf_map_slot.h"
 
 namespace omendb {
 
@@ -21,8 +20,8 @@ struct LeafPlace {
 // Store worker, main thread. Trivial handle.
 class LeafMap {
  public:
-  LeafMap(const LeafDirectory& directory, StorageEntry* entry)
-      : directory_(directory), entry_(entry) {}
+  LeafMap(const LeafDirectory& directory, LeafMapSlot* slot)
+      : directory_(directory), slot_(slot) {}
 
   bool Find(Slice position, LeafPlace* place) const;
   // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it
@@ -44,7 +43,7 @@ class LeafMap {
   void FillFilter(LeafView* view, LeafInfo* info) const;
 
   LeafDirectory directory_;
-  StorageEntry* entry_;
+  LeafMapSlot* slot_;
 };
 
 }  // namespace omendb

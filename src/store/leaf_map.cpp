@@ -1,54 +1,57 @@
-#include "worker/leaf_map.h"
+#include "store/leaf_map.h"
+
+#include "base/pure.h"
 
 namespace omendb {
 
 bool LeafMap::Find(Slice position, LeafPlace* place) const {
-  uint32_t map = entry_->leaf_map;
+  uint32_t map = slot_->map;
   return map != 0 && directory_.Find(map, position, &place->low, &place->high, &place->info);
 }
 
 bool LeafMap::Knows(Slice low) const {
   LeafInfo info;
-  uint32_t map = entry_->leaf_map;
+  uint32_t map = slot_->map;
   return map != 0 && directory_.Get(map, low, &info) && (info.flags & kNextKnown) != 0;
 }
 
 bool LeafMap::EnsureMap() {
-  if (entry_->leaf_map != 0) return true;
-  if (entry_->leaf_map_state == LeafMapState::kRefused) return false;
+  if (slot_->map != 0) return true;
+  if (slot_->state == LeafMapState::kRefused) return false;
   // All rows of one index begin alike, at least with what says whether the first column is null.
-  Slice prefix(entry_->index_prefix, entry_->index_prefix_size);
+  Slice prefix(slot_->prefix, slot_->prefix_size);
   uint32_t map = directory_.Create(prefix);
   if (map == 0) {
     Refuse();
     return false;
   }
-  entry_->leaf_map.store(map, std::memory_order_release);
+  slot_->map.store(map, std::memory_order_release);
   return true;
 }
 
 void LeafMap::Forget() {
-  uint32_t map = entry_->leaf_map.exchange(0);
+  uint32_t map = slot_->map.exchange(0);
   if (map != 0) directory_.Drop(map);
-  entry_->leaf_map_state = LeafMapState::kPartial;
+  slot_->state = LeafMapState::kPartial;
 }
 
 // Another index may do with the room that a part of this one took in vain.
 void LeafMap::Refuse() {
   Forget();
-  entry_->leaf_map_state = LeafMapState::kRefused;
+  slot_->state = LeafMapState::kRefused;
 }
 
 void LeafMap::Put(Slice low, const LeafInfo& info) {
   LeafInfo before;
-  uint32_t map = entry_->leaf_map;
-  bool had = directory_.Get(map, low, &before);
+  uint32_t map = slot_->map;
+  const bool same_filter = directory_.Get(map, low, &before) && before.filter == info.filter;
   if (!directory_.Put(map, low, info)) {
-    directory_.FreeFilter(info);
+    // One that the map has goes with the map.
+    if (!same_filter) directory_.FreeFilter(info);
     Refuse();
     return;
   }
-  if (had && before.filter != info.filter) directory_.FreeFilter(before);
+  if (!same_filter) directory_.FreeFilter(before);
 }
 
 void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {
@@ -61,11 +64,11 @@ void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {
 
 void LeafMap::Learn(Slice low, const Slice* next_low, LeafView* view) {
   if (!EnsureMap()) return;
-  uint32_t map = entry_->leaf_map;
+  uint32_t map = slot_->map;
   LeafInfo next;
   // Where it begins is all that is known of the next one.
   if (next_low != nullptr && !directory_.Get(map, *next_low, &next)) Put(*next_low, LeafInfo{});
-  if (entry_->leaf_map == 0) return;
+  if (slot_->map == 0) return;
   LeafInfo info;
   info.changed = view->lsn();
   info.count = view->base_count() + static_cast<uint32_t>(view->delta_count());
@@ -88,7 +91,7 @@ void LeafMap::NoteWritten(Slice low, uint64_t generation, LeafView* view) {
 void LeafMap::NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t changes,
                          const std::vector<uint64_t>& added) {
   LeafInfo info;
-  uint32_t map = entry_->leaf_map;
+  uint32_t map = slot_->map;
   if (map == 0 || !directory_.Get(map, place.low, &info)) return;
   for (uint64_t hash : added) directory_.AddToFilter(info, hash);
   info.changed = generation;
@@ -98,7 +101,7 @@ void LeafMap::NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t c
 }
 
 void LeafMap::NoteDeleted(Slice low) {
-  if (uint32_t map = entry_->leaf_map; map != 0) directory_.Remove(map, low);
+  if (uint32_t map = slot_->map; map != 0) directory_.Remove(map, low);
 }
 
 }  // namespace omendb

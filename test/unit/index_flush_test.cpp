@@ -1,0 +1,298 @@
+// Changes of an index that come into its leaves: as operands or by writing leaves anew, which are
+// split, or merged with the next ones.
+#include <set>
+
+#include "index_flush_fixture.h"
+#include "base/pure.h"
+
+namespace omendb {
+namespace {
+
+std::string KeyOf(uint64_t number) { return '\1' + Int8Key(number); }
+
+constexpr uint64_t kMiddle = uint64_t{1} << 40;
+
+// `count` entries from `first` on, `step` apart.
+Words Numbers(uint64_t first, size_t count, uint64_t step, bool removed = false) {
+  Words words;
+  for (size_t i = 0; i < count; i++) words[{KeyOf(first + i * step), 1}] = {"", removed};
+  return words;
+}
+
+Words And(Words words, const Words& others) {
+  words.insert(others.begin(), others.end());
+  return words;
+}
+
+// All leaves of the index as they were seen last, without entries.
+size_t EmptyLeaves(const auto& leaves) {
+  return std::count_if(leaves.begin(), leaves.end(),
+                       [](const auto& leaf) { return leaf.second.entries == 0; });
+}
+
+TEST_F(IndexFlushTest, TheFirstFlushOfAStoreKeepsItsEntries) {
+  ASSERT_EQ(store_->generation(), 0u);
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 100, 1));
+  StartAnew();
+  UseDirectory(16 << 20);
+  options_.changes_at_once = 100;
+  TestIndex large(5);
+  Write(&large, Numbers(kMiddle, 3000, 1));
+}
+
+TEST_F(IndexFlushTest, MoreChangesThanAreFoldedAtOnceComeToTheirLeaf) {
+  const Words base = Numbers(kMiddle, 480, 1000);
+  const uint64_t end = kMiddle + 480 * 1000;
+  const std::vector<Words> changes = {
+      Numbers(kMiddle - 3000, 3000, 1),                                         // before
+      Numbers(end, 3000, 1),                                                    // behind
+      And(Numbers(kMiddle - 1500, 1500, 1), Numbers(end, 1500, 1)),             // around
+      Numbers(kMiddle + 5, 3000, 170),                                          // in between
+      Numbers(kMiddle - 3003, 1000, 500),                                       // from before on
+      Numbers(kMiddle + 240 * 1000 + 1, 990, 1),                                // in one gap
+      Numbers(kMiddle, 480, 1000, true),                                        // all goes
+      And(Numbers(kMiddle - 700, 700, 1), Numbers(kMiddle, 480, 1000, true)),   // for others
+      And(Numbers(kMiddle + 100 * 1000, 100, 1000, true), Numbers(end, 900, 1)),
+  };
+  StorageId storage = 0;
+  for (size_t at_once : {1, 2, 7, 100, 479, 480, 512, 1000, 2999}) {
+    options_.changes_at_once = at_once;
+    for (size_t i = 0; i < changes.size(); i++) {
+      SCOPED_TRACE(testing::Message() << "changes " << i << ", " << at_once << " at once");
+      TestIndex index(++storage);
+      Write(&index, base);
+      ASSERT_EQ(leaves_.size(), 1u);
+      Write(&index, changes[i]);
+      if (HasFailure()) return;
+      EXPECT_EQ(known_, leaves_.size() + 1);
+      known_ = 0;
+    }
+  }
+}
+
+TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 400, 100));
+  for (uint32_t i = 0; i < kMostDeltas; i++) {
+    Write(&index, And(Numbers(kMiddle + i * 1000 + 1, 5, 100),
+                      Numbers(kMiddle + i * 1000, 5, 100, true)));
+    EXPECT_EQ(puts_, 0u);
+    EXPECT_EQ(merges_, 1u);
+  }
+  Write(&index, Numbers(kMiddle + 1, 1, 1));
+  EXPECT_EQ(puts_, 1u);
+  EXPECT_EQ(merges_, 0u);
+  EXPECT_EQ(leaves_.begin()->second.deltas, 0u);
+  // From a third of the leaf on it is written anew at once.
+  Write(&index, Numbers(kMiddle, 20, 1000));
+  EXPECT_EQ(merges_, 1u);
+  Write(&index, Numbers(kMiddle, 200, 100));
+  EXPECT_EQ(puts_, 1u);
+  EXPECT_EQ(leaves_.size(), 1u);
+}
+
+TEST_F(IndexFlushTest, OperandsNeverMakeALeafTooLarge) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 500, 100));
+  EXPECT_EQ(leaves_.size(), 1u);
+  Write(&index, Numbers(kMiddle + 50, 12, 100));
+  EXPECT_EQ(merges_, 1u);
+  Write(&index, Numbers(kMiddle + 51, 1, 1));
+  EXPECT_EQ(leaves_.size(), 2u);
+}
+
+// Large keys make a leaf too large long before their number does.
+TEST_F(IndexFlushTest, OperandsOfLargeEntriesStaySmallerThanALeaf) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 400, 100));
+  Words large;
+  for (uint64_t i = 0; i < 100; i++) {
+    large[{KeyOf(kMiddle + i * 7 + 1), 1}] = {std::string(kMaxIndexPayloadSize, 'p'), false};
+  }
+  Write(&index, large);
+  EXPECT_EQ(merges_, 0u);
+  EXPECT_GT(leaves_.size(), 90u);
+}
+
+TEST_F(IndexFlushTest, EmptyLeavesMergeWithTheNextOnes) {
+  TestIndex index(5);
+  for (size_t at_once : {3, 100, 32 * 1024}) {
+    options_.changes_at_once = at_once;
+    Write(&index, Numbers(kMiddle, 8000, 1));
+    const size_t leaves = leaves_.size();
+    ASSERT_GT(leaves, 15u);
+    Write(&index, Numbers(kMiddle + 2000, 4000, 1, true));
+    EXPECT_LE(leaves_.size(), leaves / 2 + 2);
+    EXPECT_EQ(EmptyLeaves(leaves_), 0u);
+    EXPECT_GE(deletes_ + 2, leaves / 2);
+    // What comes to a gap between leaves finds its place.
+    Write(&index, Numbers(kMiddle + 3000, 2000, 1));
+    Write(&index, Numbers(kMiddle + 3000, 2000, 1, true));
+    // But for one entry at either end.
+    Write(&index, Numbers(kMiddle + 1, 7998, 1, true));
+    EXPECT_LE(leaves_.size(), 2u);
+    Write(&index, Numbers(kMiddle, 8000, 1, true));
+    EXPECT_EQ(index.entries.size(), 0u);
+    EXPECT_LE(leaves_.size(), 2u);
+  }
+}
+
+TEST_F(IndexFlushTest, ANewLeafBeginsWhereTheOneThatWasTakenInDid) {
+  TestIndex index(5);
+  Words words = Numbers(kMiddle, 6, 10);
+  for (auto& [place, word] : words) word.payload.assign(4000, 'p');
+  Write(&index, words);
+  ASSERT_EQ(leaves_.size(), 3u);
+  const std::string second = Position(KeyOf(kMiddle + 20), 1);
+  ASSERT_EQ(leaves_.count(second), 1u);
+  // What is left of the first leaf fits to the second one, until that one's change comes.
+  words = {{{KeyOf(kMiddle), 1}, {"small", false}},
+           {{KeyOf(kMiddle + 10), 1}, {"", true}},
+           {{KeyOf(kMiddle + 20), 1}, {std::string(kMaxIndexPayloadSize, 'q'), false}}};
+  Write(&index, words);
+  EXPECT_EQ(leaves_.count(second), 1u);
+  EXPECT_EQ(deletes_, 0u);
+  EXPECT_EQ(leaves_.size(), 4u);
+}
+
+TEST_F(IndexFlushTest, LongKeys) {
+  TestIndex index(5);
+  const auto key = [](uint64_t number) {
+    return KeyOf(number) + std::string(kMaxIndexKeySize - 9, 'k');
+  };
+  Words words;
+  for (uint64_t i = 0; i < 150; i++) words[{key(i * 10), 1}] = {};
+  for (size_t at_once : {1, 10, 32 * 1024}) {
+    options_.changes_at_once = at_once;
+    Write(&index, words);
+    EXPECT_EQ(leaves_.size(), 150u);
+    // A leaf with one entry is as full as it can be: those behind it stay as they are.
+    Write(&index, {{{key(205), 1}, {}}});
+    EXPECT_LE(puts_ + merges_, 2u);
+    EXPECT_EQ(deletes_, 0u);
+    EXPECT_EQ(leaves_.size(), 151u);
+    Words removed;
+    for (const auto& [place, word] : index.entries) removed[place] = {"", true};
+    Write(&index, removed);
+    EXPECT_LE(leaves_.size(), 2u);
+  }
+}
+
+TEST_F(IndexFlushTest, EqualKeysWithManyTids) {
+  TestIndex index(5);
+  const auto rows = [](uint64_t first, uint64_t count, bool removed = false) {
+    Words words;
+    for (uint64_t i = first; i < first + count; i++) {
+      words[{KeyOf(kMiddle), Tid(i / 200, i % 200 + 1)}] = {"", removed};
+    }
+    return words;
+  };
+  for (size_t at_once : {50, 1000}) {
+    options_.changes_at_once = at_once;
+    Write(&index, And(rows(1000, 3000), And(Numbers(kMiddle - 9, 9, 1), Numbers(kMiddle + 1, 9, 1))));
+    EXPECT_GT(leaves_.size(), 5u);
+    Write(&index, rows(0, 1000));
+    Write(&index, And(rows(500, 2000, true), rows(4000, 700)));
+    Write(&index, rows(500, 100));
+    Write(&index, rows(0, 4700, true));
+    Write(&index, Numbers(kMiddle - 9, 19, 1, true));
+    EXPECT_EQ(index.entries.size(), 0u);
+  }
+}
+
+TEST_F(IndexFlushTest, AFlushThatFailsIsRepeated) {
+  options_.changes_at_once = 300;
+  TestIndex index(5), other(6);
+  ExpectOk(TryWrite({{&index, Numbers(kMiddle, 3000, 10)}, {&other, Numbers(kMiddle, 300, 10)}}));
+  Words changes = Numbers(kMiddle + 9000, 900, 10, true);
+  changes.merge(Numbers(kMiddle - 900, 900, 1));
+  changes.merge(Numbers(kMiddle + 20000, 500, 3));
+  size_t failed = 0;
+  for (size_t calls = 0; calls < 200; calls++) {
+    SCOPED_TRACE(testing::Message() << "after " << calls << " calls");
+    const bool knew = calls % 2 == 0;
+    if (knew) LearnLeaves(&index, calls % 5, 4);
+    const Status status = TryWrite({{&index, changes}, {&other, changes}}, calls);
+    EXPECT_EQ(index.slot.map != 0, status.ok());
+    if (!status.ok()) failed++;
+    Check(&index);
+    Check(&other);
+    if (status.ok() || HasFailure()) break;
+  }
+  EXPECT_GT(failed, 10u);
+  // Once more, as when the store took it in but the worker did not learn of it.
+  ExpectOk(TryWrite({{&index, changes}, {&other, changes}}));
+  Check(&index);
+  Check(&other);
+}
+
+TEST_F(IndexFlushTest, WithoutRoomForAMap) {
+  UseDirectory(LeafDirectory::MinimumSize());
+  TestIndex index(5), large(4);
+  Words words = Numbers(kMiddle, 4000, 10);
+  for (auto& [place, word] : words) word.payload.assign(3000, 'p');
+  Write(&large, words);
+  EXPECT_GT(leaves_.size(), 1900u);
+  EXPECT_EQ(large.slot.state, LeafMapState::kRefused);
+  EXPECT_EQ(large.slot.map, 0u);
+  Write(&large, And(Numbers(kMiddle + 5000, 500, 10, true), Numbers(kMiddle + 1, 30, 1000)));
+  EXPECT_EQ(large.slot.map, 0u);
+  // What it took is free for others.
+  Write(&index, Numbers(kMiddle, 4000, 1));
+  EXPECT_EQ(index.slot.state, LeafMapState::kPartial);
+  EXPECT_EQ(known_, leaves_.size());
+}
+
+// An operand adds to the filter that its leaf has: if there is no room to note it, that goes once.
+TEST_F(IndexFlushTest, WithoutRoomForAnOperandTheFilterIsFreedOnce) {
+  UseDirectory(LeafDirectory::MinimumSize());
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 2000, 10));
+  ASSERT_NE(index.slot.map, 0u);
+  AlexArena arena = directory_.arena();
+  arena.Retire(arena.Allocate(64), 64);  // its queue of retired blocks needs room, too
+  for (size_t size = 1 << 16; size >= 64; size /= 2) {
+    while (arena.Allocate(size) != 0) continue;
+  }
+  Write(&index, Numbers(kMiddle + 1, 5, 1));
+  EXPECT_EQ(merges_, 1u);
+  ASSERT_EQ(index.slot.state, LeafMapState::kRefused);
+  std::set<uint32_t> taken;
+  LeafInfo filter;
+  for (directory_.NewFilter(480, &filter); filter.filter != 0; directory_.NewFilter(480, &filter)) {
+    ASSERT_TRUE(taken.insert(filter.filter).second) << "it was given out twice";
+  }
+  EXPECT_GE(taken.size(), 4u);
+}
+
+TEST_F(IndexFlushTest, LeavesThatAreNotKnown) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 8000, 10));
+  for (size_t i = 0; i < 40; i++) {
+    MapOf(&index).Forget();
+    LearnLeaves(&index, i % 17, i % 3);
+    LearnLeaves(&index, i * 7 % 17, i % 4);
+    Check(&index);
+    Write(&index, Numbers(kMiddle + i * 2003 % 80000, 30 + i % 3 * 500, 3, i % 2 != 0));
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(IndexFlushTest, KeysOutsideOfThePrefix) {
+  TestIndex index(5);
+  const std::string prefix = KeyOf(kMiddle).substr(0, 5);
+  std::copy(prefix.begin(), prefix.end(), index.slot.prefix);
+  index.slot.prefix_size = static_cast<uint8_t>(prefix.size());
+  Write(&index, Numbers(kMiddle, 5000, 1));
+  Write(&index, And(Numbers(kMiddle >> 8, 3000, 1), Numbers(kMiddle << 8, 3000, 1)));
+  Words words = {{{std::string("\0", 1), 1}, {}}, {{"\2", 1}, {}}, {{"\1\xff", 3}, {}}};
+  Write(&index, words);
+  Write(&index, Numbers(kMiddle << 8, 3000, 1, true));
+  const size_t known = known_;
+  Write(&index, Numbers(kMiddle, 2000, 2, true));
+  EXPECT_EQ(known_ - known, leaves_.size());
+}
+
+}  // namespace
+}  // namespace omendb
