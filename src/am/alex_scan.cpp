@@ -161,11 +161,12 @@ void NoteDead(IndexScanDesc scan) {
   AlexScan* state = ScanOf(scan);
   if (state->dead == nullptr) {
     MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(state));
-    state->dead = NewDeadEntries(scan->indexRelation, scan->heapRelation,
-                                 AlexStorage(scan->indexRelation));
+    state->dead =
+        NewDeadEntries(scan->indexRelation, scan->heapRelation, AlexStorage(scan->indexRelation));
     MemoryContextSwitchTo(caller);
   }
-  if (state->dead != nullptr) NoteDeadEntry(state->dead, KeyOf(state->current), state->current.tid);
+  if (state->dead != nullptr)
+    NoteDeadEntry(state->dead, SliceOf(state->current.key), state->current.tid);
 }
 
 }  // namespace
