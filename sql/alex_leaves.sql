@@ -86,3 +86,15 @@ SELECT omendb.flush();
 SELECT omendb.check_index('around_pkey');
 SELECT count(*), min(id), max(id) FROM around;
 DROP TABLE crowded, around;
+-- A check runs the functions of an index with the rights of its owner, not of whoever checks it.
+CREATE ROLE regress_owner;
+CREATE FUNCTION tells_who(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+$$BEGIN RAISE NOTICE 'evaluated by %', current_user; RETURN i; END$$;
+CREATE TABLE owned (id int) USING omendb;
+INSERT INTO owned VALUES (1);
+ALTER TABLE owned OWNER TO regress_owner;
+CREATE INDEX owned_id ON owned USING alex (tells_who(id));
+SELECT omendb.check_index('owned_id'), current_user = session_user AS as_before;
+DROP TABLE owned;
+DROP FUNCTION tells_who;
+DROP ROLE regress_owner;

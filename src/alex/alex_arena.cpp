@@ -102,11 +102,16 @@ uint32_t AlexArena::Take(size_t size_class) {
   return static_cast<uint32_t>(begin);
 }
 
-// Without room for the queue the block is lost: that is better than to reuse it too early.
+// Without room for the queue, and as long as readers hold back what is in it, the block is lost:
+// that is better than to reuse it too early.
 void AlexArena::Retire(uint32_t offset, size_t bytes) {
   Header* header = this->header();
+  auto size_class = static_cast<uint32_t>(ClassOf(bytes));
   alex::Lock(header->lock);
-  Enqueue(offset, static_cast<uint32_t>(ClassOf(bytes)));
+  if (!Enqueue(offset, size_class)) {
+    Reclaim();
+    Enqueue(offset, size_class);
+  }
   alex::UnlockUnchanged(header->lock);
 }
 

@@ -95,11 +95,10 @@ class AlexMap<Memory>::Iterator {
   void SeekForward(Slice key, uint64_t tid, bool after) {
     using namespace alex;
     Probe probe{key, tid};
-    Path path;
+    const Space* space;
     while (true) {
-      const Leaf* leaf = tree().Descend(&probe, &path);
+      const Leaf* leaf = tree().Descend(&probe, &space);
       if (!Enter(leaf, probe.number)) continue;
-      const Space* space = At<Space>(memory_.base(), leaf->space);
       bool equal;
       size_t end = Load(leaf->end);
       size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), end, probe, &equal);
@@ -113,15 +112,13 @@ class AlexMap<Memory>::Iterator {
   void SeekBackward(Slice key, uint64_t tid) {
     using namespace alex;
     Probe probe{key, tid};
-    Path path;
+    const Space* space;
     while (true) {
-      const Leaf* leaf = tree().Descend(&probe, &path);
-      bool equal;
-      size_t at;
+      const Leaf* leaf = tree().Descend(&probe, &space);
       if (!Enter(leaf, probe.number)) continue;
-      const Space* space = At<Space>(memory_.base(), leaf->space);
-      at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), Load(leaf->end), probe,
-                      &equal);
+      bool equal;
+      size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), Load(leaf->end), probe,
+                             &equal);
       if (!FillBackward(at)) continue;
       if (first_ == last_) PreviousLeaf();
       return;

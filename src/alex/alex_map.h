@@ -6,8 +6,8 @@
 //
 // Memory is a trivially copyable handle on the memory:
 //   char* base() const                            where offset 0 is in this process
-//   uint32_t Allocate(size_t bytes)               8-aligned, offset in units of 8 bytes; 0 = no
-//   room void Retire(uint32_t offset, size_t bytes)    unlinked, but readers may still be inside
+//   uint32_t Allocate(size_t bytes)               8-aligned, offset in units of 8; 0 = no room
+//   void Retire(uint32_t offset, size_t bytes)    unlinked, but readers may still be inside
 // What is retired must stay as it is until no reader can be inside (an epoch; a bump arena does
 // nothing). Slices that Find and iterators give live as long.
 //

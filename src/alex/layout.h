@@ -10,8 +10,7 @@
 //   Record      one entry that does not fit into a slot
 //
 // Invariants
-//   1. [low, high] of a node or leaf never grows while it can be reached; it shrinks under its
-//   lock.
+//   1. [low, high] of a node or leaf that can be reached never grows; it shrinks under its lock.
 //      So who finds a leaf that is not obsolete and whose range holds the number is at the right
 //      leaf, however old the path to it was.
 //   2. Pointers to a node change under the lock of what holds them; the old node becomes obsolete

@@ -6,6 +6,7 @@
 #include "engine/index_writer.h"
 #include "pg/index_codec.h"
 #include "pg/server.h"
+#include "pg/string_info.h"
 
 extern "C" {
 #include "access/amapi.h"

@@ -49,10 +49,6 @@ struct Destination {
   IndexLoader* loader;  // or nullptr
 };
 
-Slice SliceOf(const StringInfoData& text) {
-  return Slice(text.data, static_cast<size_t>(text.len));
-}
-
 void AddTuple(Relation, ItemPointer tid, Datum* values, bool* isnull, bool alive, void* argument) {
   auto* build = static_cast<Build*>(argument);
   MemoryContext caller = MemoryContextSwitchTo(build->scratch);

@@ -8,6 +8,7 @@
 #include "am/alex.h"
 #include "pg/storage_table.h"
 #include "pg/write_gate.h"
+#include "store/leaf_directory.h"
 #include "wal/log.h"
 #include "wal/records.h"
 
@@ -54,15 +55,9 @@ InsertState* StateOf(Relation index, IndexInfo* info) {
   return state;
 }
 
-Slice SliceOf(const StringInfoData& text) {
-  return Slice(text.data, static_cast<size_t>(text.len));
-}
-
 // Another stripe for each key: the lock is held for a look into memory and the insert.
 LWLock* KeyLock(StorageId storage, Slice key) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (char byte : key) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3ull;
-  return StripeLock(storage, static_cast<BlockNo>(hash ^ hash >> 32));
+  return StripeLock(storage, static_cast<BlockNo>(HashKey(key)));
 }
 
 // What a look at the entries of a key said.

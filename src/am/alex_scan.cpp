@@ -63,10 +63,6 @@ void SavePosition(Place* place, const IndexEntry& entry) {
   place->at_entry = true;
 }
 
-Slice KeyOf(const Place& place) {
-  return Slice(place.key.data, static_cast<size_t>(place.key.len));
-}
-
 void ReadBatch(AlexScan* scan, const IndexSpan& span, bool backward) {
   if (scan->index_only) scan->round = StartShownBatch();
   scan->count = ReadIndexBatch(scan->reader, span, backward, scan->limit, &scan->complete);
@@ -98,7 +94,7 @@ bool NextEntry(AlexScan* scan, bool backward, IndexEntry* entry) {
       IndexSpan span = SpanOf(*scan);
       if (scan->current.at_entry) {
         span.after_position = true;
-        span.key = KeyOf(scan->current);
+        span.key = SliceOf(scan->current.key);
         span.tid = scan->current.tid;
         ReadBatch(scan, span, backward);
       } else {
@@ -165,11 +161,12 @@ void NoteDead(IndexScanDesc scan) {
   AlexScan* state = ScanOf(scan);
   if (state->dead == nullptr) {
     MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(state));
-    state->dead = NewDeadEntries(scan->indexRelation, scan->heapRelation,
-                                 AlexStorage(scan->indexRelation));
+    state->dead =
+        NewDeadEntries(scan->indexRelation, scan->heapRelation, AlexStorage(scan->indexRelation));
     MemoryContextSwitchTo(caller);
   }
-  if (state->dead != nullptr) NoteDeadEntry(state->dead, KeyOf(state->current), state->current.tid);
+  if (state->dead != nullptr)
+    NoteDeadEntry(state->dead, SliceOf(state->current.key), state->current.tid);
 }
 
 }  // namespace
@@ -247,7 +244,8 @@ void alex_markpos(IndexScanDesc scan) {
   mark->range = MarkIndexRange(state->quals);
   mark->in_range = state->in_range;
   mark->at_entry = state->in_range && state->current.at_entry;
-  if (mark->at_entry) SavePosition(mark, IndexEntry{KeyOf(state->current), state->current.tid, {}});
+  if (mark->at_entry)
+    SavePosition(mark, IndexEntry{SliceOf(state->current.key), state->current.tid, {}});
 }
 
 // Back to the marked entry: the next one given is the one behind it.
@@ -264,7 +262,7 @@ void alex_restrpos(IndexScanDesc scan) {
   state->complete = false;
   state->backward = false;
   state->current.at_entry = mark.at_entry;
-  if (mark.at_entry) SavePosition(&state->current, IndexEntry{KeyOf(mark), mark.tid, {}});
+  if (mark.at_entry) SavePosition(&state->current, IndexEntry{SliceOf(mark.key), mark.tid, {}});
 }
 
 // Heap's own VACUUM marks pages without asking whether somebody still shows an entry.

@@ -1,6 +1,7 @@
 #include "am/index_quals.h"
 
 #include "am/index_arguments.h"
+#include "pg/string_info.h"
 
 extern "C" {
 #include "catalog/pg_type.h"
@@ -255,8 +256,7 @@ void GiveRange(IndexQuals* quals, IndexRange* range) {
   Slice low = LowOf(pool, last), high = HighOf(pool, last);
   appendBinaryStringInfo(&quals->low, low.data(), static_cast<int>(low.size()));
   appendBinaryStringInfo(&quals->high, high.data(), static_cast<int>(high.size()));
-  *range = {Slice(quals->low.data, quals->low.len), Slice(quals->high.data, quals->high.len),
-            last.high_unbounded};
+  *range = {SliceOf(quals->low), SliceOf(quals->high), last.high_unbounded};
 }
 
 // The order of the row of an entry, whose columns are given, and the arguments decides.

@@ -32,14 +32,19 @@ inline int CompareEntries(Slice key, TidNumber tid, Slice other_key, TidNumber o
   return tid < other_tid ? -1 : tid > other_tid;
 }
 
+// How many bytes two keys begin with in common.
+inline size_t SharedBytes(Slice a, Slice b) {
+  return static_cast<size_t>(
+      std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first -
+      a.begin());
+}
+
 // What all keys from first to last begin with, but so that a model is left the eight bytes behind
 // it: of short ones the first byte at most. At most `most` bytes, which lie in `first`.
 inline Slice CommonKeyPrefix(Slice first, Slice last, size_t most) {
   size_t end = std::min({first.size(), last.size(), most + 8});
   end = end > 8 ? end - 8 : std::min<size_t>(end, 1);
-  size_t common = 0;
-  while (common < end && first[common] == last[common]) common++;
-  return first.substr(0, common);
+  return first.substr(0, std::min(end, SharedBytes(first, last)));
 }
 
 // Big-endian, at the end of a position.

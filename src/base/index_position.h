@@ -16,6 +16,14 @@ inline std::string Position(Slice key, TidNumber tid) {
   return position;
 }
 
+// False if it is none. *key lies in `position`.
+[[nodiscard]] inline bool SplitPosition(Slice position, Slice* key, TidNumber* tid) {
+  if (position.size() <= kTidSize) return false;
+  *key = position.substr(0, position.size() - kTidSize);
+  *tid = LoadTid(position.data() + key->size());
+  return true;
+}
+
 // Orders (key, tid) against any bytes as if it were its position.
 inline int ComparePosition(Slice key, TidNumber tid, Slice position) {
   const size_t shared = std::min(key.size(), position.size());

@@ -13,7 +13,7 @@
 // everything up to it of the leaf must be in this or an earlier flush: give it the largest LSN of
 // any change that the flush holds. Entries carry no LSN of their own.
 //
-// Large entries: a leaf takes keys of kMaxIndexKeySize and payloads of kMaxIndexPayloadSize bytes.
+// Large entries: a leaf takes keys and payloads of kMaxEntryPart bytes.
 // It has no size of its own, only SplitLeaf (leaf_fold.h) aims at one, and a leaf of one entry may
 // be larger than that.
 #pragma once
@@ -28,8 +28,6 @@
 
 namespace omendb {
 
-inline constexpr size_t kMaxIndexKeySize = 8191;
-inline constexpr size_t kMaxIndexPayloadSize = 8191;
 inline constexpr uint32_t kMaxLeafEntries = 1u << 20;  // of one section; far above any leaf's
 
 // Sorted entries with their bytes; keeps its memory. Slices that it gives are good until Add.
@@ -154,10 +152,11 @@ class LeafView {
 
   const LeafSection& base() const { return cursors_[used_ - 1].section; }
   void SetPlaces(Slice key, TidNumber tid);
-  static void LoadAt(Cursor* cursor, uint32_t index);
+  // The entry that a move in this direction comes to; false if there is none.
+  static bool LoadNext(Cursor* cursor, bool forward);
   void Take(Cursor* cursor, uint32_t index);
-  void FindNext();
-  void FindPrev();
+  template <bool kForward>
+  void Find();
   void TurnTo(bool forward);
 
   std::vector<LeafSection> sections_;  // until Finish

@@ -32,11 +32,6 @@ size_t EntryList::RawSize(size_t first, size_t end) const {
 
 namespace {
 
-size_t SharedBytes(Slice a, Slice b) {
-  return std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first -
-         a.begin();
-}
-
 uint64_t BlockOf(TidNumber tid) { return tid >> 16; }
 uint64_t OffsetOf(TidNumber tid) { return tid & 0xffff; }
 
@@ -51,14 +46,14 @@ class SectionWriter {
       return Status::LimitExceeded("too many entries for an index leaf",
                                    std::to_string(count_) + " entries.");
     }
-    if (low_.size() > kMaxIndexKeySize + kTidSize || high_.size() > kMaxIndexKeySize + kTidSize ||
+    if (low_.size() > kMaxEntryPart + kTidSize || high_.size() > kMaxEntryPart + kTidSize ||
         (!high_.empty() && low_ >= high_)) {
       return Misused("bounds");
     }
     IndexEntry before;
     for (size_t i = 0; i < count_; i++) {
       const IndexEntry entry = At(i);
-      if (entry.key.size() > kMaxIndexKeySize || entry.payload.size() > kMaxIndexPayloadSize) {
+      if (entry.key.size() > kMaxEntryPart || entry.payload.size() > kMaxEntryPart) {
         return Status::LimitExceeded("too large an index entry",
                                      "Its key has " + std::to_string(entry.key.size()) +
                                          " bytes and what comes with it " +

@@ -9,11 +9,6 @@
 namespace omendb {
 namespace {
 
-size_t SharedBytes(Slice a, Slice b) {
-  return std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first -
-         a.begin();
-}
-
 // Sizes as they are taken off a section from the front.
 class Parts {
  public:
@@ -63,9 +58,9 @@ Status LeafSection::OpenParts(Slice section) {
     return DamagedLeaf("unknown flags %#x", h.flags);
   }
   if (h.count > kMaxLeafEntries) return DamagedLeaf("%u entries", h.count);
-  if (h.prefix_size > kMaxIndexKeySize ||
+  if (h.prefix_size > kMaxEntryPart ||
       (h.key_size != kLeafSizesDiffer &&
-       (h.key_size > kMaxIndexKeySize || h.key_size < h.prefix_size)) ||
+       (h.key_size > kMaxEntryPart || h.key_size < h.prefix_size)) ||
       (numbers &&
        (h.key_size == kLeafSizesDiffer || h.key_size - h.prefix_size > 8 || h.rests_size != 0))) {
     return DamagedLeaf("keys of %u bytes, %u of them alike", h.key_size, h.prefix_size);
@@ -120,7 +115,7 @@ Status LeafSection::VerifyParts() const {
     }
     if (is_first) first = rest;
     if (rest.shared > first.bytes.size() ||
-        prefix_.size() + rest.shared + rest.bytes.size() > kMaxIndexKeySize) {
+        prefix_.size() + rest.shared + rest.bytes.size() > kMaxEntryPart) {
       return DamagedLeaf("size of the key of entry %u", i);
     }
   }
@@ -138,7 +133,7 @@ bool LeafSection::TakeRest(bool first, uint32_t* at, Rest* rest) const {
     if (shared > size_t{header_.key_size} - header_.prefix_size) return false;
     size = header_.key_size - header_.prefix_size - shared;
   }
-  if (shared > kMaxIndexKeySize || size > from.size()) return false;
+  if (shared > kMaxEntryPart || size > from.size()) return false;
   rest->shared = static_cast<uint32_t>(shared);
   rest->bytes = from.substr(0, size);
   *at = static_cast<uint32_t>(rests_.size() - from.size() + size);

@@ -7,10 +7,12 @@
 //                   prefixed: for each group of 16 entries where it starts in `rests`
 //   TIDs, in bits   count integers: (block - min_block) << offset_width | offset - min_offset
 //   removed         a bit for each entry, if kLeafRemoved
-//   payload ends    in bits, count integers of payload_width bits; 0 bits: payloads are equally
-//   long low, high       bounds of a leaf; no bytes: infinity. Deltas have none. prefix what all
-//   keys begin with rests           prefixed: what follows the prefix, see below payloads padding
-//   zero, to a multiple of 8 and until every packed integer can be read as a word
+//   payload ends    count integers of payload_width bits; 0 bits: payloads are equally long
+//   low, high       bounds of a leaf; no bytes: infinity. Deltas have none
+//   prefix          what all keys begin with
+//   rests           prefixed: what follows the prefix, see below
+//   payloads
+//   padding         zero, to a multiple of 8 and until every packed integer can be read as a word
 //
 // Numbers: all keys are equally long and differ in their last 8 bytes at most; these, without the
 // prefix, are a big-endian number. key_width is at most 56, or 64.

@@ -75,32 +75,32 @@ uint64_t LeafView::delta_count() const {
 
 void LeafView::First() {
   for (size_t i = 0; i < used_; i++) cursors_[i].place = 0;
-  FindNext();
+  Find<true>();
 }
 
 void LeafView::Last() {
   for (size_t i = 0; i < used_; i++) cursors_[i].place = cursors_[i].section.count();
-  FindPrev();
+  Find<false>();
 }
 
 void LeafView::Seek(Slice key, TidNumber tid) {
   SetPlaces(key, tid);
-  FindNext();
+  Find<true>();
 }
 
 void LeafView::SeekBefore(Slice key, TidNumber tid) {
   SetPlaces(key, tid);
-  FindPrev();
+  Find<false>();
 }
 
 void LeafView::Next() {
   if (!forward_) TurnTo(true);
-  FindNext();
+  Find<true>();
 }
 
 void LeafView::Prev() {
   if (forward_) TurnTo(false);
-  FindPrev();
+  Find<false>();
 }
 
 void LeafView::SetPlaces(Slice key, TidNumber tid) {
@@ -109,11 +109,14 @@ void LeafView::SetPlaces(Slice key, TidNumber tid) {
   }
 }
 
-void LeafView::LoadAt(Cursor* cursor, uint32_t index) {
-  if (cursor->loaded == index) return;
+bool LeafView::LoadNext(Cursor* cursor, bool forward) {
+  if (forward ? cursor->place >= cursor->section.count() : cursor->place == 0) return false;
+  const uint32_t index = forward ? cursor->place : cursor->place - 1;
+  if (cursor->loaded == index) return true;
   cursor->loaded = index;
   cursor->tid = cursor->section.tid(index);
   cursor->section.CopyKey(index, &cursor->hint, &cursor->key);
+  return true;
 }
 
 void LeafView::Take(Cursor* cursor, uint32_t index) {
@@ -121,19 +124,22 @@ void LeafView::Take(Cursor* cursor, uint32_t index) {
   entry_ = {cursor->key, cursor->tid, cursor->section.payload(index), false};
 }
 
-// Of the sections that hold the smallest entry to come the newest has the word; all move past it.
-void LeafView::FindNext() {
-  forward_ = true;
+// Of the sections that hold the nearest entry to come the newest has the word; all move past it.
+template <bool kForward>
+void LeafView::Find() {
+  forward_ = kForward;
   for (;;) {
     current_ = nullptr;
     Cursor* found = nullptr;
     for (size_t i = 0; i < used_; i++) {
       Cursor* const cursor = &cursors_[i];
       cursor->is_next = false;
-      if (cursor->place >= cursor->section.count()) continue;
-      LoadAt(cursor, cursor->place);
-      const int order =
-          found == nullptr ? -1 : CompareEntries(cursor->key, cursor->tid, found->key, found->tid);
+      if (!LoadNext(cursor, kForward)) continue;
+      int order = -1;
+      if (found != nullptr) {
+        const Cursor &one = kForward ? *cursor : *found, &other = kForward ? *found : *cursor;
+        order = CompareEntries(one.key, one.tid, other.key, other.tid);
+      }
       if (order < 0) {
         for (size_t j = 0; j < i; j++) cursors_[j].is_next = false;
         found = cursor;
@@ -141,33 +147,10 @@ void LeafView::FindNext() {
       cursor->is_next = order <= 0;
     }
     if (found == nullptr) return;
-    const uint32_t index = found->place;
-    for (size_t i = 0; i < used_; i++) cursors_[i].place += cursors_[i].is_next;
-    if (!found->section.removed(index)) return Take(found, index);
-  }
-}
-
-void LeafView::FindPrev() {
-  forward_ = false;
-  for (;;) {
-    current_ = nullptr;
-    Cursor* found = nullptr;
+    const uint32_t index = found->loaded;
     for (size_t i = 0; i < used_; i++) {
-      Cursor* const cursor = &cursors_[i];
-      cursor->is_next = false;
-      if (cursor->place == 0) continue;
-      LoadAt(cursor, cursor->place - 1);
-      const int order =
-          found == nullptr ? 1 : CompareEntries(cursor->key, cursor->tid, found->key, found->tid);
-      if (order > 0) {
-        for (size_t j = 0; j < i; j++) cursors_[j].is_next = false;
-        found = cursor;
-      }
-      cursor->is_next = order >= 0;
+      if (cursors_[i].is_next) cursors_[i].place += kForward ? 1 : -1;
     }
-    if (found == nullptr) return;
-    const uint32_t index = found->place - 1;
-    for (size_t i = 0; i < used_; i++) cursors_[i].place -= cursors_[i].is_next;
     if (!found->section.removed(index)) return Take(found, index);
   }
 }
@@ -176,10 +159,9 @@ void LeafView::FindPrev() {
 void LeafView::TurnTo(bool forward) {
   for (size_t i = 0; i < used_; i++) {
     Cursor* const cursor = &cursors_[i];
-    if (forward ? cursor->place >= cursor->section.count() : cursor->place == 0) continue;
-    LoadAt(cursor, forward ? cursor->place : cursor->place - 1);
+    if (!LoadNext(cursor, forward)) continue;
     if (CompareEntries(cursor->key, cursor->tid, entry_.key, entry_.tid) != 0) continue;
-    cursor->place = forward ? cursor->place + 1 : cursor->place - 1;
+    cursor->place += forward ? 1 : -1;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "buffer/segment_index.h"
 #include "engine/leaf_source.h"
 #include "engine/session.h"
+#include "pg/failure_point.h"
 #include "pg/guard.h"
 #include "pg/read_view.h"
 #include "pg/shared_state.h"
@@ -199,13 +200,19 @@ void CloseIndexReader(IndexReader* reader) {
 
 int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, int limit,
                    bool* complete) {
+  // What the callers look for may be in none of many batches.
+  CHECK_FOR_INTERRUPTS();
   ReadView view;
   ReadPin(&view);
-  // A key that is watched is all that is read.
   bool watched = !reader->watched.empty();
-  bool in_leaves = StoreHasLeaves(reader->entry) &&
-                   (!watched || LeavesMayHave(reader->entry, reader->watched));
+  bool in_leaves = StoreHasLeaves(reader->entry);
+  Guarded([&] {
+    // A key that is watched is all that is read.
+    if (watched && in_leaves) in_leaves = LeavesMayHave(reader->entry, reader->watched);
+    return Status::Ok();
+  });
   LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
+  VisitFailurePoint("index_batch");
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
     if (watched) {

@@ -1,6 +1,7 @@
 #include "engine/index_writer.h"
 
 #include "engine/index_reader.h"
+#include "pg/string_info.h"
 #include "pg/write_gate.h"
 #include "wal/log.h"
 #include "wal/records.h"
@@ -12,14 +13,6 @@ extern "C" {
 }
 
 namespace omendb {
-namespace {
-
-Slice SliceOf(const StringInfoData& text) {
-  return Slice(text.data, static_cast<size_t>(text.len));
-}
-
-}  // namespace
-
 void StartIndexWriter(IndexWriter* writer, Relation index, StorageId storage) {
   memset(static_cast<void*>(writer), 0, sizeof(*writer));
   writer->index = index;

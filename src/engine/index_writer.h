@@ -2,11 +2,7 @@
 #pragma once
 
 #include "base/index_entry.h"
-#include "pg/server.h"
-
-extern "C" {
-#include "lib/stringinfo.h"
-}
+#include "pg/string_info.h"
 
 namespace omendb {
 

@@ -7,6 +7,7 @@
 
 #include "base/index_position.h"
 #include "block/index_leaf.h"
+#include "block/section.h"
 #include "engine/block_cache.h"
 #include "pg/guard.h"
 #include "pg/leaf_memory.h"
@@ -99,13 +100,14 @@ class StoredLeaves : public LeafSource {
     has_leaf_ = true;
   }
 
+  // The iterator's leaf becomes the current one.
   Status LoadIterated() {
     has_leaf_ = false;
     if (!at_->Valid()) return at_->status();
-    by_name_ = kLeavesByName;
     next_->bytes.assign(at_->value());
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
     Take(at_->low());
+    is_iterated_ = true;
     return Status::Ok();
   }
 
@@ -138,9 +140,12 @@ class StoredLeaves : public LeafSource {
       OMENDB_RETURN_IF_ERROR(status);
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
       *found = IsNext(position);
-      if (*found) cache.Put(key, generation_, next_->bytes);
+      if (*found && g_verify_checksums) cache.Put(key, generation_, next_->bytes);
     }
-    if (*found) Take(low_);
+    if (*found) {
+      Take(low_);
+      is_iterated_ = false;
+    }
     return Status::Ok();
   }
 
@@ -157,50 +162,55 @@ class StoredLeaves : public LeafSource {
     OMENDB_RETURN_IF_ERROR(LoadByName(position, &found));
     if (found) return Status::Ok();
     if (entry_ != nullptr) WantLeaves(entry_);
+    return LoadBySearch(position);
+  }
+
+  Status LoadBySearch(Slice position) {
     OMENDB_RETURN_IF_ERROR(EnsureIterator());
     at_->Seek(position);
     return LoadIterated();
   }
 
-  // Puts the iterator on the current leaf, wherever that came from.
-  Status Iterate() {
-    OMENDB_RETURN_IF_ERROR(EnsureIterator());
-    if (at_->Valid() && at_->low() == leaf_->low) return Status::Ok();
-    at_->Seek(leaf_->low);
-    return at_->status();
+  // The walk has come to this end of the current leaf. Empty: nothing lies behind it.
+  Status TakeBound(Slice bound) {
+    bound_.assign(bound);
+    has_leaf_ = !bound_.empty();
+    if (!has_leaf_ || SplitPosition(bound_, &bound_key_, &bound_tid_)) return Status::Ok();
+    return DamagedLeaf("bound of %zu bytes", bound_.size());
   }
 
+  // On to the next leaf with an entry. One from the cache may be of a later generation than the
+  // store as this session sees it, in which leaves begin and end elsewhere: from such a one the
+  // walk goes on at its bound, wherever in the next leaf that lies.
   Status SkipForward() {
     while (has_leaf_ && !leaf_->view.Valid()) {
-      if (by_name_ < kLeavesByName && leaf_->view.has_base()) {
-        by_name_++;
-        Slice high = leaf_->view.high();
-        if (high.empty()) {
-          // As its last leaf it is known in the store, too.
-          has_leaf_ = false;
-          break;
-        }
-        bool found;
-        OMENDB_RETURN_IF_ERROR(LoadByName(high, &found));
-        if (found) {
-          leaf_->view.First();
-          continue;
-        }
+      if (is_iterated_) {
+        at_->Next();
+        OMENDB_RETURN_IF_ERROR(LoadIterated());
+        if (has_leaf_) leaf_->view.First();
+        continue;
       }
-      OMENDB_RETURN_IF_ERROR(Iterate());
-      if (at_->Valid()) at_->Next();
-      OMENDB_RETURN_IF_ERROR(LoadIterated());
-      if (has_leaf_) leaf_->view.First();
+      OMENDB_RETURN_IF_ERROR(TakeBound(leaf_->view.high()));
+      if (!has_leaf_) break;
+      bool found = false;
+      if (by_name_++ < kLeavesByName) OMENDB_RETURN_IF_ERROR(LoadByName(bound_, &found));
+      if (!found) OMENDB_RETURN_IF_ERROR(LoadBySearch(bound_));
+      if (has_leaf_) leaf_->view.Seek(bound_key_, bound_tid_);
     }
     failed_ = false;
     return Status::Ok();
   }
   Status SkipBackward() {
     while (has_leaf_ && !leaf_->view.Valid()) {
-      OMENDB_RETURN_IF_ERROR(Iterate());
-      if (at_->Valid()) at_->Prev();
+      OMENDB_RETURN_IF_ERROR(TakeBound(leaf_->low));
+      if (!has_leaf_) break;
+      if (!is_iterated_) {
+        OMENDB_RETURN_IF_ERROR(EnsureIterator());
+        at_->Seek(bound_);
+      }
+      if (at_->Valid() && at_->low() == bound_) at_->Prev();
       OMENDB_RETURN_IF_ERROR(LoadIterated());
-      if (has_leaf_) leaf_->view.Last();
+      if (has_leaf_) leaf_->view.SeekBefore(bound_key_, bound_tid_);
     }
     failed_ = false;
     return Status::Ok();
@@ -214,7 +224,11 @@ class StoredLeaves : public LeafSource {
   // The leaf whose view is the place among the entries, if there is one, and room for the next.
   std::unique_ptr<Leaf> leaf_ = std::make_unique<Leaf>(), next_ = std::make_unique<Leaf>();
   bool has_leaf_ = false;
-  std::string low_;  // of the leaf that is looked for
+  bool is_iterated_ = false;  // the iterator is on the current leaf
+  std::string low_;           // of the leaf that is looked for
+  std::string bound_;         // where a walk goes on in another leaf
+  Slice bound_key_;
+  TidNumber bound_tid_ = 0;
   int by_name_ = 0;  // leaves in this move that were found by name
   bool failed_ = true;
 };

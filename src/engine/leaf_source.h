@@ -16,7 +16,7 @@ struct StorageEntry;
 bool StoreHasLeaves(const StorageEntry* entry);
 
 // False: no leaf of the index has the key, at the view's generation or at any later one that could
-// matter to it. REQUIRES: the view is pinned. Does not throw.
+// matter to it. REQUIRES: the view is pinned, called inside Guarded.
 bool LeavesMayHave(StorageEntry* entry, Slice key);
 
 // Moves over the entries of all leaves of an index. REQUIRES: called inside Guarded.

@@ -154,8 +154,4 @@ bool IndexCodecHolds(Oid type, Oid opclass, Oid collation) {
   return !OidIsValid(collation) || Holds(*order, OrderOfCollation(collation));
 }
 
-bool IndexCodecCanReturn(const IndexCodec* codec, int column) {
-  return column >= 0 && column < codec->column_count;
-}
-
 }  // namespace omendb

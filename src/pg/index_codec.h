@@ -11,7 +11,7 @@
 // Two values that the operator class calls equal have the same key bytes, others never.
 #pragma once
 
-#include "base/types.h"
+#include "base/index_entry.h"
 #include "pg/server.h"
 
 extern "C" {
@@ -76,9 +76,6 @@ inline constexpr char kNullsFirstMarker = 0;
 inline constexpr char kNotNullMarker = 1;
 inline constexpr char kNullsLastMarker = 2;
 
-// The longest key and the longest payload.
-inline constexpr int kMaxIndexBytes = 8191;
-
 // Palloc'd in CurrentMemoryContext, in one piece. Operator classes of alex and of btree do. ERROR
 // feature_not_supported for an order that has no bytes here. INCLUDE columns can be of any type.
 IndexCodec* NewIndexCodec(Relation index);
@@ -87,8 +84,8 @@ IndexCodec* NewIndexCodec(Relation index);
 bool IndexCodecHolds(Oid type, Oid opclass, Oid collation);
 
 // Replaces the contents of key and payload. True if any key column is NULL. ERROR
-// program_limit_exceeded beyond kMaxIndexBytes. Leaves garbage in CurrentMemoryContext when values
-// are toasted or collated.
+// program_limit_exceeded if one of them would be larger than kMaxEntryPart. Leaves garbage in
+// CurrentMemoryContext when values are toasted or collated.
 bool EncodeIndexTuple(const IndexCodec* codec, const Datum* values, const bool* isnull,
                       StringInfo key, StringInfo payload);
 
@@ -103,11 +100,7 @@ void AppendIndexNull(const IndexCodec* codec, int column, StringInfo to);
 // Length of column `column` at the front of `key` (which starts with that column), marker included.
 // ERROR index_corrupted if there is no such column.
 size_t SkipIndexColumn(const IndexCodec* codec, int column, Slice key);
-// SkipIndexColumn for all key columns: where the key ends in a longer byte string.
-size_t SkipIndexKey(const IndexCodec* codec, Slice key);
 
-// Whether amcanreturn may say yes. Every column so far.
-bool IndexCodecCanReturn(const IndexCodec* codec, int column);
 // The whole indexed tuple. Values by reference are palloc'd in CurrentMemoryContext. ERROR
 // index_corrupted if the bytes are not what EncodeIndexTuple made.
 void DecodeIndexEntry(const IndexCodec* codec, Slice key, Slice payload, Datum* values,

@@ -276,12 +276,6 @@ size_t SkipIndexColumn(const IndexCodec* codec, int i, Slice key) {
   return 1 + size;
 }
 
-size_t SkipIndexKey(const IndexCodec* codec, Slice key) {
-  size_t size = 0;
-  for (int i = 0; i < codec->key_count; i++) size += SkipIndexColumn(codec, i, key.substr(size));
-  return size;
-}
-
 void DecodeIndexEntry(const IndexCodec* codec, Slice key, Slice payload, Datum* values,
                       bool* isnull) {
   int included = codec->column_count - codec->key_count;

@@ -18,10 +18,11 @@ extern "C" {
 namespace omendb {
 namespace {
 
-[[noreturn]] void RefuseSize(const IndexCodec* codec, size_t size) {
+void CheckSize(const IndexCodec* codec, size_t size) {
+  if (size <= kMaxEntryPart) return;
   ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                  errmsg("index row size %zu exceeds maximum %d for index \"%s\"", size,
-                         kMaxIndexBytes, codec->index_name),
+                  errmsg("index row size %zu exceeds maximum %zu for index \"%s\"", size,
+                         kMaxEntryPart, codec->index_name),
                   errhint("Consider a function index of an MD5 hash of the value, or use full text "
                           "indexing.")));
 }
@@ -142,7 +143,7 @@ void InvertFrom(const IndexColumn& column, int start, StringInfo to) {
 void CheckValueSize(const IndexCodec* codec, const IndexColumn& column, Datum value) {
   if (!IsVariableLength(column.kind) || column.kind == KeyKind::kName) return;
   size_t size = toast_raw_datum_size(value) - VARHDRSZ;
-  if (column.kind != KeyKind::kBpchar && size > kMaxIndexBytes) RefuseSize(codec, size);
+  if (column.kind != KeyKind::kBpchar) CheckSize(codec, size);
 }
 
 // What decoding the key bytes would not give back, into `to`, which has room for 16 bytes. Returns
@@ -230,7 +231,7 @@ void AppendIncluded(const IndexCodec* codec, const Datum* values, const bool* is
       appendBinaryStringInfo(payload, DatumGetPointer(values[i]), column.length);
     } else if (column.length == -1) {
       size_t size = toast_raw_datum_size(values[i]) - VARHDRSZ;
-      if (size > kMaxIndexBytes) RefuseSize(codec, size);
+      CheckSize(codec, size);
       AppendSized(payload, VarlenaBytes(values[i]));
     } else {
       AppendSized(payload, Slice(DatumGetCString(values[i])));
@@ -290,10 +291,10 @@ bool EncodeIndexTuple(const IndexCodec* codec, const Datum* values, const bool* 
       AppendIndexColumn(codec, i, values[i], key);
     }
   }
-  if (key->len > kMaxIndexBytes) RefuseSize(codec, key->len);
+  CheckSize(codec, static_cast<size_t>(key->len));
   if (codec->patched_count > 0) AppendPatches(codec, values, isnull, payload);
   if (codec->column_count > codec->key_count) AppendIncluded(codec, values, isnull, payload);
-  if (payload->len > kMaxIndexBytes) RefuseSize(codec, payload->len);
+  CheckSize(codec, static_cast<size_t>(payload->len));
   return any_null;
 }
 

@@ -1,9 +1,9 @@
 // What a key does not tell of the indexed tuple.
 //
 //   version:  uint8 = 1
-//   exact:    bitmap of patched_count bits, the first column in the lowest; absent if there are
-//   none nulls:    bitmap of the INCLUDE columns, set for NULL; absent if there are none for each
-//   bit set in `exact`, in order of the columns:
+//   exact:    bitmap of patched_count bits, the first column in the lowest; absent if that is 0
+//   nulls:    bitmap of the INCLUDE columns, set for NULL; absent if there are none
+//   for each bit set in `exact`, in order of the columns:
 //     size:   varint
 //     patch:  numeric:        varint, its display scale, which is not the smallest
 //             float4, float8: the bits, of -0 or of an unusual NaN

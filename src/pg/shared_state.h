@@ -54,34 +54,35 @@ struct OracleMailbox {
   Verdict verdicts[kOracleRequestSize];
 };
 
-// What the store worker says of something that was asked of it and failed.
-struct JobFailure {
-  uint32_t code;  // StatusCode
-  char text[256], detail[512], hint[256];
+// A Status as processes show it to each other.
+struct FailureText {
+  char message[256], detail[512], hint[256];
 };
 
-// What takes the store worker long and is done while flushes go on (store_job.h). One at a time.
-// State and what else is not atomic: store text lock.
-enum class StoreJobState : uint32_t { kFree, kAsked, kDone };
+// Something that is asked of the store worker, by one process at a time (store_request.h). What it
+// is stands behind it, and stays as it is while the request is not free. Store text lock.
+enum class RequestState : uint32_t { kFree, kAsked, kTaken, kDone };
+struct StoreRequest {
+  std::atomic<RequestState> state;  // kTaken, kDone: by the store worker, else by who asks
+  std::atomic<bool> abandoned;      // who asked is gone
+  uint32_t failure;                 // StatusCode
+  FailureText failure_text;
+};
+
+// What takes the store worker long and is done while flushes go on (store_job.h).
 struct StoreJob {
-  std::atomic<StoreJobState> state;  // kAsked, kFree: by who asks; kDone: by the store worker
-  std::atomic<bool> abandoned;       // who asked is gone
-  StorageId storage;                 // 0 = all
-  FullXid resolve_below;             // 0 = compact it
-  JobFailure failure;
+  StoreRequest request;
+  StorageId storage;      // 0 = all
+  FullXid resolve_below;  // 0 = compact it
 };
 
-// Files of a new index that are to be taken into the store (leaf_ingest.h). One at a time. State
-// and what else is not atomic: store text lock.
-enum class LeafIngestState : uint32_t { kFree, kAsked, kTaken, kDone };
+// Files of a new index that are to be taken into the store (leaf_ingest.h).
 struct LeafIngest {
-  std::atomic<LeafIngestState> state;  // kTaken, kDone: by the store worker, else by who asks
-  bool abandoned;                      // who asked is gone
+  StoreRequest request;
   StorageId storage;
   uint32_t files;
   uint8_t prefix_size;  // of all keys
   char prefix[kIndexPrefixRoom];
-  JobFailure failure;
 };
 
 // Figures for the stat functions; changed by whoever does what they count.
@@ -120,8 +121,8 @@ struct SharedState {
   std::atomic<uint32_t> open_failure;   // store worker: StatusCode of the last one; see kFailed
   std::atomic<bool> storages_loaded;    // store worker: the storage table is complete
   std::atomic<uint32_t> write_failure;  // StatusCode of the last failed flush, 0 = none
-  char failure_text[256], failure_detail[512], failure_hint[256];  // store text lock
-  char store_description[2048];                                    // store text lock
+  FailureText failure_text;      // store text lock
+  char store_description[2048];  // store text lock
 
   std::atomic<uint32_t> delay_us_per_mb;  // store worker: what writers owe compaction
   std::atomic<uint64_t> level0_files, pending_bytes, obsolete_files, obsolete_bytes;

@@ -19,25 +19,23 @@ void CopyCut(char* to, size_t size, const std::string& from) {
 
 void PublishText(const Status& status) {
   LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
-  CopyCut(g_shared->failure_text, sizeof(g_shared->failure_text), status.message());
-  CopyCut(g_shared->failure_detail, sizeof(g_shared->failure_detail), status.detail());
-  CopyCut(g_shared->failure_hint, sizeof(g_shared->failure_hint), status.hint());
+  SetFailureText(&g_shared->failure_text, status);
   LWLockRelease(StoreTextLock());
 }
 
-struct Text {
-  char message[256], detail[512], hint[256];
-};
-
-void ReadText(Text* text) {
+void ReadText(FailureText* text) {
   LWLockAcquire(StoreTextLock(), LW_SHARED);
-  memcpy(text->message, g_shared->failure_text, sizeof(text->message));
-  memcpy(text->detail, g_shared->failure_detail, sizeof(text->detail));
-  memcpy(text->hint, g_shared->failure_hint, sizeof(text->hint));
+  *text = g_shared->failure_text;
   LWLockRelease(StoreTextLock());
 }
 
 }  // namespace
+
+void SetFailureText(FailureText* text, const Status& status) {
+  CopyCut(text->message, sizeof(text->message), status.message());
+  CopyCut(text->detail, sizeof(text->detail), status.detail());
+  CopyCut(text->hint, sizeof(text->hint), status.hint());
+}
 
 void PublishStoreFailure(const Status& status) {
   PublishText(status);
@@ -62,7 +60,7 @@ void PublishWriteFailure(const Status& status) {
 }
 
 void ReportStoreFailure(int elevel) {
-  Text text;
+  FailureText text;
   ReadText(&text);
   ereport(elevel, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                    errmsg("the omendb store is not open"),
@@ -76,7 +74,7 @@ void RaiseStoreFailure(int elevel) {
 }
 
 void RaiseWriteFailure() {
-  Text text;
+  FailureText text;
   ReadText(&text);
   auto code = static_cast<StatusCode>(g_shared->write_failure.load());
   ereport(ERROR, (errcode(code == StatusCode::kOk ? ERRCODE_DISK_FULL : SqlStateOf(code)),

@@ -7,7 +7,11 @@
 
 namespace omendb {
 
-// Store worker. Text longer than the shared memory for it is cut.
+// Text longer than the shared memory for it is cut.
+struct FailureText;
+void SetFailureText(FailureText* text, const Status& status);
+
+// Store worker.
 void PublishStoreFailure(const Status& status);
 void PublishWriteFailure(const Status& status);  // ok: the store takes flushes again
 

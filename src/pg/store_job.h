@@ -16,15 +16,9 @@ struct StoreJobRequest {
   FullXid resolve_below;
 };
 
-struct JobFailure;
-class Status;
-// Text longer than the shared memory for it is cut.
-void SetFailure(JobFailure* failure, const Status& status);
-void RaiseIfFailed(const JobFailure& failure);
-
 // For sessions. Interruptible: the job is then cancelled. ERROR if it fails.
-void RunStoreJob(const StoreJobRequest& request);
+void RunStoreJob(StoreJobRequest request);
 // For the startup process. Tries again as long as the reason may pass, else FATAL.
-void RunStoreJobInRecovery(const StoreJobRequest& request);
+void RunStoreJobInRecovery(StoreJobRequest request);
 
 }  // namespace omendb

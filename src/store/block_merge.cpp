@@ -11,6 +11,7 @@
 #include "key/block_key.h"
 #include "store/append_operator.h"
 #include "store/families.h"
+#include "store/fold_report.h"
 #include "base/pure.h"
 
 namespace omendb {
@@ -78,26 +79,14 @@ class FoldOperator : public AppendOperator {
   template <typename Operands>
   bool Fold(const rocksdb::Slice& key, const rocksdb::Slice* base, const Operands& operands,
             FoldScope scope, std::string* folded) const {
-    Status status;
-    try {
+    return FoldOrReport(options_, DescribeBlockKey, key, folded, [&] {
       size_t total = base != nullptr ? base->size() : 0;
       for (const rocksdb::Slice& operand : operands) total += operand.size();
       AlignedValues values(total, operands.size() + 1);
       if (base != nullptr) values.Add(*base);
       for (const rocksdb::Slice& operand : operands) values.Add(operand);
-      folded->clear();
-      status = FoldBlock(values.values(), scope, *options_.oracle, folded);
-    } catch (const std::bad_alloc&) {
-      status = Status::Make(StatusCode::kOutOfMemory, "out of memory");
-    }
-    if (status.ok()) return true;
-    folded->clear();
-    if (options_.log) {
-      options_.log(LogLevel::kWarning, "could not fold " + DescribeBlockKey(FromRocksDb(key)) +
-                                           ", kept it unfolded: " + status.message() +
-                                           (status.detail().empty() ? "" : ": " + status.detail()));
-    }
-    return false;
+      return FoldBlock(values.values(), scope, *options_.oracle, folded);
+    });
   }
 
   const StoreOptions options_;

@@ -10,8 +10,7 @@
 // arena.
 //
 // Invariants
-//   1. Between an entry with kNextKnown and the next entry of the map lies no other leaf's
-//   beginning.
+//   1. Between an entry with kNextKnown and the next one of the map no other leaf begins.
 //   2. A filter has every key of its leaf, as the store has it at the generation that is published
 //      or that will be published next; so a key that is neither in the live segments of a read view
 //      nor in the filter is not in the index.

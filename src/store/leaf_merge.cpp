@@ -1,12 +1,12 @@
 #include "store/leaf_merge.h"
 
-#include <new>
 #include <vector>
 
 #include "block/leaf_fold.h"
 #include "key/leaf_key.h"
 #include "store/append_operator.h"
 #include "store/families.h"
+#include "store/fold_report.h"
 #include "base/pure.h"
 
 namespace omendb {
@@ -21,24 +21,14 @@ class LeafFoldOperator : public AppendOperator {
 
   bool FullMergeV2(const MergeOperationInput& in, MergeOperationOutput* out) const override {
     if (options_.failure_point) options_.failure_point("compaction_fold");
-    Status status;
-    try {
+    const bool folded = FoldOrReport(options_, DescribeLeafKey, in.key, &out->new_value, [&] {
       std::vector<Slice> values;
       values.reserve(in.operand_list.size() + 1);
       if (in.existing_value != nullptr) values.push_back(FromRocksDb(*in.existing_value));
       for (const rocksdb::Slice& operand : in.operand_list) values.push_back(FromRocksDb(operand));
-      out->new_value.clear();
-      status = FoldLeafValues(values, &out->new_value);
-    } catch (const std::bad_alloc&) {
-      status = Status::Make(StatusCode::kOutOfMemory, "out of memory");
-    }
-    if (status.ok()) return true;
-    if (options_.log) {
-      options_.log(LogLevel::kWarning, "could not fold " + DescribeLeafKey(FromRocksDb(in.key)) +
-                                           ", kept it unfolded: " + status.message() +
-                                           (status.detail().empty() ? "" : ": " + status.detail()));
-    }
-    return AppendOperator::FullMergeV2(in, out);
+      return FoldLeafValues(values, &out->new_value);
+    });
+    return folded || AppendOperator::FullMergeV2(in, out);
   }
 
   bool PartialMergeMulti(const rocksdb::Slice&, const std::deque<rocksdb::Slice>& operands,

@@ -1,5 +1,4 @@
 // The record of index entries: as wal/records.h says.
-#include <algorithm>
 #include <cstring>
 
 #include "base/coding.h"
@@ -10,12 +9,6 @@ namespace {
 
 constexpr uint8_t kEntryRemoved = 0x01;
 constexpr uint8_t kEntryHasPayload = 0x02;
-
-size_t SharedPrefix(Slice left, Slice right) {
-  size_t most = std::min(left.size(), right.size());
-  return static_cast<size_t>(std::mismatch(left.begin(), left.begin() + most, right.begin()).first -
-                             left.begin());
-}
 
 char* StoreBytes(char* to, Slice bytes) {
   if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
@@ -49,7 +42,7 @@ size_t IndexEntryBound(const IndexEntry& entry) {
 }
 
 char* EncodeIndexEntry(const IndexEntry& entry, Slice previous_key, char* to) {
-  size_t shared = SharedPrefix(entry.key, previous_key);
+  size_t shared = SharedBytes(entry.key, previous_key);
   *to++ = static_cast<char>((entry.removed ? kEntryRemoved : 0) |
                             (entry.payload.empty() ? 0 : kEntryHasPayload));
   to = StoreVarint(to, shared);

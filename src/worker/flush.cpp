@@ -240,8 +240,7 @@ void SegmentFlush::Publish() {
     // What all segments so far had in common: keys that do not fit cost more than a short prefix.
     size_t common = index.prefix.size();
     if (entry->leaves.prefix_size > 0) {
-      common = std::min<size_t>(common, entry->leaves.prefix_size);
-      while (common > 0 && memcmp(entry->leaves.prefix, index.prefix.data(), common) != 0) common--;
+      common = SharedBytes(index.prefix, Slice(entry->leaves.prefix, entry->leaves.prefix_size));
     }
     if (common == 0) continue;
     memcpy(entry->leaves.prefix, index.prefix.data(), common);

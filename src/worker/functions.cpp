@@ -105,11 +105,12 @@ void AddSegment(int index, Row* row) {
 
 void AddStore(Row* row) {
   const Counters& counters = g_shared->counters;
-  char text[sizeof(g_shared->failure_text) + sizeof(g_shared->failure_detail) + 4] = "";
+  char text[sizeof(FailureText)] = "";
   char levels[sizeof(g_shared->store_description)];
   LWLockAcquire(StoreTextLock(), LW_SHARED);
   if (g_shared->store_state == StoreState::kFailed || g_shared->write_failure != 0) {
-    snprintf(text, sizeof(text), "%s: %s", g_shared->failure_text, g_shared->failure_detail);
+    snprintf(text, sizeof(text), "%s: %s", g_shared->failure_text.message,
+             g_shared->failure_text.detail);
   }
   strlcpy(levels, g_shared->store_description, sizeof(levels));
   LWLockRelease(StoreTextLock());

@@ -53,6 +53,8 @@ Status LeafLoader::Load(PrimaryStore* store, bool* finished) {
     std::string low(at->low());
     value.assign(at->value());
     at->Next();
+    // After an error it is not the last leaf.
+    OMENDB_RETURN_IF_ERROR(at->status());
     Slice next = at->Valid() ? at->low() : Slice();
     if (leaves.Knows(low)) continue;
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(value, true, &view));

@@ -1,7 +1,6 @@
 #include "worker/store_job_runner.h"
 
-#include "pg/shared_state.h"
-#include "pg/store_job.h"
+#include "pg/store_request.h"
 
 namespace omendb {
 namespace {
@@ -19,7 +18,7 @@ Status Cancelled() {
 Status StoreJobRunner::Step(PrimaryStore* store) {
   if (phase_ == Phase::kIdle) Begin();
   if (phase_ == Phase::kIdle) return Status::Ok();
-  if (g_shared->job.abandoned) cancelled_ = true;
+  if (g_shared->job.request.abandoned) cancelled_ = true;
   if (cancelled_ && phase_ != Phase::kCompact) return Cancelled();
   switch (phase_) {
     case Phase::kLook:
@@ -34,11 +33,9 @@ Status StoreJobRunner::Step(PrimaryStore* store) {
 }
 
 void StoreJobRunner::Begin() {
-  if (g_shared->job.state != StoreJobState::kAsked) return;
-  LWLockAcquire(StoreTextLock(), LW_SHARED);
+  if (!TakeStoreRequest(&g_shared->job.request)) return;
   storage_ = g_shared->job.storage;
   resolve_below_ = g_shared->job.resolve_below;
-  LWLockRelease(StoreTextLock());
   passes_ = 0;
   cancelled_ = false;
   phase_ = Phase::kLook;
@@ -108,13 +105,7 @@ bool StoreJobRunner::TakeEnd(Status* status) {
   ended_.reset();
   *status = std::exchange(end_, Status::Ok());
   phase_ = Phase::kIdle;
-
-  StoreJob* job = &g_shared->job;
-  LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
-  SetFailure(&job->failure, *status);
-  job->state = job->abandoned ? StoreJobState::kFree : StoreJobState::kDone;
-  LWLockRelease(StoreTextLock());
-  ConditionVariableBroadcast(&g_shared->store_changed);
+  EndStoreRequest(&g_shared->job.request, *status);
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include "pg/shared_state.h"
 #include "pg/shutdown.h"
 #include "pg/store_failure.h"
+#include "pg/store_request.h"
 #include "pg/unlogged_reset.h"
 #include "pg/write_buffer.h"
 #include "store/leaf_files.h"
@@ -516,6 +517,8 @@ void omendb_store_worker_main(Datum) {
   before_shmem_exit(omendb::StoreWorker::AtExit, 0);
   g_shared->store_latch = MyLatch;
   g_shared->store_exiting = false;
+  AskAgain(&g_shared->job.request);
+  AskAgain(&g_shared->leaf_ingest.request);
   omendb::LoadFailurePoint();
   omendb::g_worker = new omendb::StoreWorker();
   omendb::g_worker->Run();

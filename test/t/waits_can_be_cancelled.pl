@@ -178,6 +178,24 @@ for my $flushed (0, 1)
 	$holder->do('ROLLBACK');
 	is($node->safe_psql('postgres', 'SELECT count(*), sum(n) FROM locked'), '10|0', "nothing changed, $where");
 }
+# A walk over a whole index that finds nothing, batch by batch.
+$node->safe_psql('postgres', 'CREATE TABLE pairs (a int, b int) USING omendb; CREATE INDEX pairs_a_b ON pairs USING alex (a, b); '
+	  . 'INSERT INTO pairs SELECT g, 0 FROM generate_series(1, 60000) g; ANALYZE pairs');
+set_failure_point($node, 'index_batch:sleep=300');
+sleep 1;
+for my $kind ('index', 'bitmap')
+{
+	my $walker = session($node);
+	$walker->do("SET enable_seqscan = off; SET enable_indexscan = @{[$kind eq 'index' ? 'on' : 'off']}; "
+		  . "SET enable_indexonlyscan = off; SET enable_bitmapscan = @{[$kind eq 'bitmap' ? 'on' : 'off']}; SET statement_timeout = '2s'");
+	my $start = time;
+	$walker->query('SELECT count(*) FROM pairs WHERE a > 0 AND b = 1');
+	is($walker->error, '57014', "a walk by $kind: timeout");
+	cmp_ok(time - $start, '<', 15, "a walk by $kind: at once");
+	$walker->quit;
+}
+set_failure_point($node, '');
+sleep 1;
 # A compaction that sleeps in every fold of a block, and one block to fold each time.
 set_failure_point($node, 'compaction_fold:sleep=5000');
 sleep 1;

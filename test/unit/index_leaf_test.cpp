@@ -218,7 +218,7 @@ TEST(IndexLeaf, BuildersRefuseWhatALeafCannotHold) {
   refuses({{"d", 0, "", false}}, StatusCode::kInvalidArgument);
   refuses({{"c", 1, "", true}}, StatusCode::kInvalidArgument);
   refuses({{"c", 1ull << 48, "", false}}, StatusCode::kInvalidArgument);
-  const std::string large(kMaxIndexKeySize + 1, 'c');
+  const std::string large(kMaxEntryPart + 1, 'c');
   refuses({{large, 1, "", false}}, StatusCode::kLimitExceeded);
   refuses({{"c", 1, large, false}}, StatusCode::kLimitExceeded);
   builder.Start("b", "a");
@@ -228,8 +228,7 @@ TEST(IndexLeaf, BuildersRefuseWhatALeafCannotHold) {
 TEST(IndexLeaf, HoldsTheLargestEntries) {
   Words words;
   for (char c = 'a'; c <= 'd'; c++) {
-    words[{std::string(kMaxIndexKeySize - 1, 'k') + c, ~0ull >> 16}] = {
-        std::string(kMaxIndexPayloadSize, c)};
+    words[{std::string(kMaxEntryPart - 1, 'k') + c, ~0ull >> 16}] = {std::string(kMaxEntryPart, c)};
     words[{std::string(c - 'a', 'k') + "a", 0}] = {};
   }
   const std::string value = LeafValue(words, 1);
@@ -360,7 +359,7 @@ TEST(LeafPacker, CutsByBytesAsWell) {
   ExpectPacked(words, 1, 480);
   // Each larger than a leaf is meant to be.
   words.clear();
-  for (int i = 0; i < 20; i++) words[{Int8Key(i), 1}] = {std::string(kMaxIndexPayloadSize, 'p')};
+  for (int i = 0; i < 20; i++) words[{Int8Key(i), 1}] = {std::string(kMaxEntryPart, 'p')};
   ExpectPacked(words, 1, 1);
 }
 

@@ -126,6 +126,31 @@ TEST(LeafDirectory, GivesItsMemoryBack) {
   EXPECT_LE(memory.directory.arena().used(), used + used / 4);
 }
 
+// Fills the memory with the map of one index. Returns how many leaves it has.
+uint64_t Fill(const LeafDirectory& directory, uint32_t map, uint32_t keys) {
+  for (uint64_t i = 0;; i++) {
+    LeafInfo info = Info(keys);
+    directory.NewFilter(keys, &info);
+    if (info.filter != 0 && directory.Put(map, Key(i * 1000), info)) continue;
+    directory.FreeFilter(info);
+    return i;
+  }
+}
+
+TEST(LeafDirectory, GivesItsMemoryBackWhenItWasFull) {
+  Memory memory(2 << 20);
+  uint64_t first = 0;
+  for (int round = 0; round < 5; round++) {
+    uint32_t map = memory.directory.Create("\1");
+    ASSERT_NE(map, 0u) << round;
+    uint64_t leaves = Fill(memory.directory, map, 400);
+    if (round == 0) first = leaves;
+    EXPECT_GE(leaves, first - first / 10) << round;
+    memory.directory.Drop(map);
+  }
+  EXPECT_GT(first, 3000u);
+}
+
 TEST(LeafDirectory, WithoutRoomSaysSo) {
   Memory memory(LeafDirectory::MinimumSize());
   uint32_t map = memory.directory.Create("");
