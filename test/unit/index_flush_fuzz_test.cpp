@@ -38,7 +38,7 @@ class Space {
       case 3:  // texts of many lengths
         return {Text(number, Mix(number) % 300), 7};
       case 4:  // some as long as keys may be
-        return {Text(number, Mix(number) % 9 == 0 ? kMaxIndexKeySize - 20 : Mix(number) % 30), 7};
+        return {Text(number, Mix(number) % 9 == 0 ? kMaxEntryPart - 20 : Mix(number) % 30), 7};
       default:  // a common prefix, and keys outside of it
         return {'\1' + Int8Key(Mix(number / 1000) % 5 == 0 ? number << 8 : number), 3};
     }

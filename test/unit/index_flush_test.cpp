@@ -108,7 +108,7 @@ TEST_F(IndexFlushTest, OperandsOfLargeEntriesStaySmallerThanALeaf) {
   Write(&index, Numbers(kMiddle, 400, 100));
   Words large;
   for (uint64_t i = 0; i < 100; i++) {
-    large[{KeyOf(kMiddle + i * 7 + 1), 1}] = {std::string(kMaxIndexPayloadSize, 'p'), false};
+    large[{KeyOf(kMiddle + i * 7 + 1), 1}] = {std::string(kMaxEntryPart, 'p'), false};
   }
   Write(&index, large);
   EXPECT_EQ(merges_, 0u);
@@ -149,7 +149,7 @@ TEST_F(IndexFlushTest, ANewLeafBeginsWhereTheOneThatWasTakenInDid) {
   // What is left of the first leaf fits to the second one, until that one's change comes.
   words = {{{KeyOf(kMiddle), 1}, {"small", false}},
            {{KeyOf(kMiddle + 10), 1}, {"", true}},
-           {{KeyOf(kMiddle + 20), 1}, {std::string(kMaxIndexPayloadSize, 'q'), false}}};
+           {{KeyOf(kMiddle + 20), 1}, {std::string(kMaxEntryPart, 'q'), false}}};
   Write(&index, words);
   EXPECT_EQ(leaves_.count(second), 1u);
   EXPECT_EQ(deletes_, 0u);
@@ -159,7 +159,7 @@ TEST_F(IndexFlushTest, ANewLeafBeginsWhereTheOneThatWasTakenInDid) {
 TEST_F(IndexFlushTest, LongKeys) {
   TestIndex index(5);
   const auto key = [](uint64_t number) {
-    return KeyOf(number) + std::string(kMaxIndexKeySize - 9, 'k');
+    return KeyOf(number) + std::string(kMaxEntryPart - 9, 'k');
   };
   Words words;
   for (uint64_t i = 0; i < 150; i++) words[{key(i * 10), 1}] = {};
