@@ -39,15 +39,12 @@ Status LeafFiles::StartFile() {
   return s.ok() ? Status::Ok() : WriteError(s);
 }
 
-Status LeafFiles::FinishFile() {
+Status LeafFiles::Finish() {
   if (writer_ == nullptr) return Status::Ok();
   SignalBlock block;
-  rocksdb::ExternalSstFileInfo info;
-  const rocksdb::Status s = writer_->Finish(&info);  // fsyncs
+  const rocksdb::Status s = writer_->Finish();  // fsyncs
   writer_.reset();
-  if (!s.ok()) return WriteError(s);
-  bytes_ += info.file_size;
-  return Status::Ok();
+  return s.ok() ? Status::Ok() : WriteError(s);
 }
 
 Status LeafFiles::Put(Slice low, Slice value) {
@@ -55,9 +52,7 @@ Status LeafFiles::Put(Slice low, Slice value) {
   SetLeafKey(&key_, storage_, low);
   const rocksdb::Status s = writer_->Put(ToRocksDb(key_), ToRocksDb(value));
   if (!s.ok()) return WriteError(s);
-  return writer_->FileSize() >= target_file_size_ ? FinishFile() : Status::Ok();
+  return writer_->FileSize() >= target_file_size_ ? Finish() : Status::Ok();
 }
-
-Status LeafFiles::Finish() { return FinishFile(); }
 
 }  // namespace omendb

@@ -31,16 +31,15 @@ class LeafFiles {
 
   // REQUIRES: ascending by low.
   Status Put(Slice low, Slice value);
-  // Files are on disk when it returns: all that Path names, with numbers below files().
+  // Files are on disk when it returns: all that Path names, with numbers below files(). What is put
+  // afterwards goes into another one.
   Status Finish();
   uint32_t files() const { return files_; }
-  uint64_t bytes() const { return bytes_; }
   // They are somebody else's from now on.
   void Release() { released_ = true; }
 
  private:
   Status StartFile();
-  Status FinishFile();
 
   const std::string store_;
   const StorageId storage_;
@@ -48,7 +47,6 @@ class LeafFiles {
   std::unique_ptr<rocksdb::SstFileWriter> writer_;
   std::string key_;
   uint32_t files_ = 0;
-  uint64_t bytes_ = 0;
   bool released_ = false;
 };
 
