@@ -45,6 +45,7 @@ void alex_endscan(IndexScanDesc scan);
 void alex_markpos(IndexScanDesc scan);
 void alex_restrpos(IndexScanDesc scan);
 bool alex_canreturn(Relation index, int attribute);
+bool IsHeapIndex(Relation index);  // of a heap table
 
 // alex_vacuum.cpp
 IndexBulkDeleteResult* alex_bulkdelete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,

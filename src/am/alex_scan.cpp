@@ -7,6 +7,7 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "access/itup.h"
+#include "access/xlog.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "nodes/tidbitmap.h"
@@ -265,13 +266,15 @@ void alex_restrpos(IndexScanDesc scan) {
   if (mark.at_entry) SavePosition(&state->current, IndexEntry{SliceOf(mark.key), mark.tid, {}});
 }
 
-// Heap's own VACUUM marks pages without asking whether somebody still shows an entry.
-bool alex_canreturn(Relation index, int) {
+bool IsHeapIndex(Relation index) {
   HeapTuple table = SearchSysCache1(RELOID, ObjectIdGetDatum(index->rd_index->indrelid));
   if (!HeapTupleIsValid(table)) return false;
   bool heap = reinterpret_cast<Form_pg_class>(GETSTRUCT(table))->relam == HEAP_TABLE_AM_OID;
   ReleaseSysCache(table);
-  return !heap;
+  return heap;
 }
+
+// A standby's startup process marks heap's pages without asking who still shows an entry.
+bool alex_canreturn(Relation index, int) { return !IsHeapIndex(index) || !RecoveryInProgress(); }
 
 }  // namespace omendb

@@ -1,6 +1,7 @@
 // VACUUM: walks all entries, and removes those whose rows are dead to everyone. Whoever calls it
 // has told the standbys (heap's and our own VACUUM log the horizon before).
 #include "am/alex.h"
+#include "pg/shown_entries.h"
 #include "pg/storage_table.h"
 
 extern "C" {
@@ -29,6 +30,15 @@ void RemoveIfDead(const IndexEntry& entry, void* argument) {
   cleanup->stats->tuples_removed++;
 }
 
+// Heap may use the TIDs again from now on, and mark their pages as seen by all: waits until nobody
+// shows an entry from before. As btree waits for the pins of its pages, for as long as it takes.
+void WaitForShownEntries() {
+  constexpr int kPatienceMs = 1000;
+  if (StartMarkRound(kPatienceMs)) return;
+  while (!OldEntriesGone(kPatienceMs)) {
+  }
+}
+
 void SetPages(IndexVacuumInfo* info, IndexBulkDeleteResult* stats) {
   stats->num_pages = static_cast<BlockNumber>(AlexPages(info->index, stats->num_index_tuples));
 }
@@ -52,6 +62,7 @@ IndexBulkDeleteResult* alex_bulkdelete(IndexVacuumInfo* info, IndexBulkDeleteRes
     FinishIndexWriter(&cleanup.writer);
     MemoryContextSwitchTo(caller);
     MemoryContextDelete(context);
+    if (IsHeapIndex(info->index)) WaitForShownEntries();
   }
   SetPages(info, stats);
   return stats;

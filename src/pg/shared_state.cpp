@@ -39,6 +39,7 @@ constexpr TrancheName kTrancheNames[kTranches] = {
     {"OmenDBBufferFull", 1},   {"OmenDBStoreOpen", 1},       {"OmenDBFlush", 1},
     {"OmenDBAdmission", 1},    {"OmenDBCompactionDelay", 1}, {"OmenDBCompact", 1},
     {"OmenDBIngest", 1},       {"OmenDBWorkerIdle", 1},      {"OmenDBReadPins", 1},
+    {"OmenDBShownEntries", 1},
 };
 
 LWLockPadded* g_locks[kTranches];

@@ -172,6 +172,7 @@ enum class Wait {
   kIngest,          // OmenDBIngest
   kWorkerIdle,      // OmenDBWorkerIdle
   kPins,            // OmenDBReadPins
+  kShownEntries,    // OmenDBShownEntries
   kCount,
 };
 uint32 WaitEventOf(Wait wait);

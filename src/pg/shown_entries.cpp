@@ -8,6 +8,7 @@ extern "C" {
 #include "access/xlogutils.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "utils/wait_event.h"
 }
 
 namespace omendb {
@@ -67,13 +68,17 @@ bool StartMarkRound(int patience_ms) {
 
 bool OldEntriesGone(int patience_ms) {
   uint64_t round = CurrentRound();
-  for (int waited = 0; AnyOlderThan(round); waited++) {
-    if (waited >= patience_ms) return false;
+  bool gone = !AnyOlderThan(round);
+  if (gone) return true;
+  pgstat_report_wait_start(WaitEventOf(Wait::kShownEntries));
+  for (int waited = 0; !gone && waited < patience_ms; waited++) {
     // The startup process has interrupts of its own.
     if (!InRecovery) CHECK_FOR_INTERRUPTS();
     pg_usleep(1000);
+    gone = !AnyOlderThan(round);
   }
-  return true;
+  pgstat_report_wait_end();
+  return gone;
 }
 
 }  // namespace omendb

@@ -159,13 +159,16 @@ sub is_ended
 sub start_held_build
 {
 	my ($index) = @_;
+	$node->safe_psql('postgres', 'SELECT omendb.flush()');
+	ok(wait_for(60, sub { !flush_files() }), "$index: nothing else is to be flushed");
 	set_failure_point($node, 'flush_before_ingest:sleep=2000');
 	sleep 0.5;
 	my $worker = worker_pid($node, 'omendb store worker');
 	my $session = session($node);
 	my $pid = $session->do('SELECT pg_backend_pid()');
 	$session->send("CREATE INDEX $index ON t $on_notes");
-	ok(wait_for(60, sub { flush_files() }), "$index: the store worker is at it");
+	# Not at another flush.
+	ok(wait_for(60, sub { index_files() > 1 && flush_files() }), "$index: the store worker is at it");
 	kill 'STOP', $worker;
 	cmp_ok(index_files(), '>', 1, "$index: it has files");
 	set_failure_point($node, '');

@@ -95,6 +95,8 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 391000, 'with all its
 # A compaction that takes long keeps nobody: flushes and checkpoints go on, and whoever waits for it
 # can give up, which ends it.
 sub compacting { return $node->safe_psql('postgres', 'SELECT compacting FROM omendb.store_stat()') eq 't'; }
+# One flush more makes no compaction begin by itself, which would leave nothing to fold.
+$node->safe_psql('postgres', 'SELECT omendb.compact()');
 $node->safe_psql('postgres', "UPDATE t SET body = 'changed' WHERE id % 100 = 0; SELECT omendb.flush()");
 ok(wait_for(60, sub { !compacting() }), 'nothing is compacted');
 set_failure_point($node, 'compaction_fold:sleep=5');
@@ -222,6 +224,33 @@ check_ends('compaction debt', "INSERT INTO heavy SELECT g, decode(repeat('ab', 1
 cmp_ok($busy->do('SELECT writer_delay_ms FROM omendb.store_stat()'), '>', 0, 'what writers waited is counted');
 is($busy->do('SELECT count(*) FROM heavy'), 0, 'no row of any of them is there');
 $busy->quit;
+
+# VACUUM of a heap table, while somebody shows an entry of its alex index.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE shown (id int) USING heap;
+CREATE INDEX shown_id ON shown USING alex (id);
+INSERT INTO shown SELECT generate_series(1, 100);
+VACUUM ANALYZE shown;
+DELETE FROM shown WHERE id > 50;
+CREATE FUNCTION stopped(id int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+  IF id = 2 THEN PERFORM pg_advisory_xact_lock_shared(9); END IF;
+  RETURN id;
+END $$;
+SQL
+my ($stopper, $shower) = (session($node), session($node));
+$stopper->do('BEGIN; SELECT pg_advisory_xact_lock(9)');
+$shower->do("SET enable_$_ = off") for qw(seqscan bitmapscan sort);
+like($shower->do('EXPLAIN SELECT stopped(id) FROM shown WHERE id > 0 ORDER BY id'), qr/Index Only Scan using shown_id/, 'an index-only scan of a heap table');
+$shower->send("SELECT string_agg(stopped(id)::text, ' ') FROM (SELECT id FROM shown WHERE id > 0 ORDER BY id) s");
+ok(wait_for(60, sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'") == 1 }), 'it is stopped at an entry');
+check_ends('shown entries', 'VACUUM (INDEX_CLEANUP on) shown', qr/^LWLock:OmenDBShownEntries$/);
+my $vacuum = session($node);
+$vacuum->send('VACUUM (INDEX_CLEANUP on) shown');
+$stopper->do('COMMIT');
+ok(defined $vacuum->answer(60) && !$vacuum->error, 'VACUUM goes on when nobody shows one');
+is($shower->answer(60), join(' ', 1 .. 50), 'the scan goes on, too');
+$_->quit for $stopper, $shower, $vacuum;
 
 # A buffer that is not open for writes: its guard was terminated, and the next one has not armed it yet.
 set_failure_point($node, 'before_arm:hold');
