@@ -37,6 +37,28 @@ constexpr BlockNo kShortestSkip = 32;
 // For index-only scans that are in the way of marks: they mean a lock or a slow client if so long.
 constexpr int kPatienceMs = 1000;
 
+// Slots that were not dead to all when VACUUM came by: for most index entries an answer that needs
+// no look at the row. Of the first blocks, as many as maintenance_work_mem has room for. Where a
+// block is marked these are from the look that says so: after an earlier one an insert may have been
+// rolled back, and its entry has to go.
+struct AliveSlots {
+  using Block = uint64[kSlotsPerBlock / 64];
+  Block* slots;
+  BlockNo blocks;
+
+  bool Has(const RowId& id) const {
+    return id.block < blocks && (slots[id.block][id.slot / 64] >> id.slot % 64 & 1) != 0;
+  }
+  void Note(BlockNo block, const BlockLife& life) {
+    if (block < blocks) memcpy(slots[block], life.alive, sizeof(Block));
+  }
+  // Marked blocks: what an index has of them are rows that all see.
+  void NoteMarked(BlockNo first, BlockNo end) {
+    end = Min(end, blocks);
+    if (first < end) memset(slots[first], 0xff, (end - first) * sizeof(Block));
+  }
+};
+
 struct Vacuum {
   Relation relation;
   const VacuumParams* params;
@@ -50,6 +72,7 @@ struct Vacuum {
   int index_count;
   RowHolder holder;
   // What was found.
+  AliveSlots alive;
   BlockNumber scanned;  // blocks that were not skipped
   double live, recently_dead;
   uint64_t marked;  // blocks that can be seen by all, once the indexes are clean
@@ -68,6 +91,7 @@ bool IsDead(ItemPointer tid, void* argument) {
   auto* vacuum = static_cast<Vacuum*>(argument);
   if (++vacuum->asked % 1024 == 0) vacuum_delay_point();
   RowId id = DecodeTid(tid);
+  if (vacuum->alive.Has(id)) return false;
   RowLifeInfo info;
   JudgeRow(vacuum->relation, vacuum->storage, id, vacuum->oldest_xmin, &vacuum->holder, &info);
   if (info.life != RowLife::kNone) return false;
@@ -95,7 +119,20 @@ void JudgeAndMark(Vacuum* vacuum, BlockWalk* walk, BlockNo block, BlockRows* row
   OneBlockRows(walk, block, SnapshotAny, SlotFilter{nullptr}, rows);
   BlockLife life;
   JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder, &life);
+  vacuum->alive.Note(block, life);
   if (life.seen_by_all) Mark(vacuum, block, state, map);
+}
+
+void MakeAliveSlots(Vacuum* vacuum) {
+  if (vacuum->index_count == 0) return;
+  bool own_limit = IsAutoVacuumWorkerProcess() && autovacuum_work_mem != -1;
+  Size room = static_cast<Size>(own_limit ? autovacuum_work_mem : maintenance_work_mem) * 1024;
+  AliveSlots* alive = &vacuum->alive;
+  alive->blocks = static_cast<BlockNo>(
+      Min(static_cast<Size>(vacuum->blocks), room / sizeof(AliveSlots::Block)));
+  alive->slots = static_cast<AliveSlots::Block*>(
+      palloc_extended(Max(alive->blocks, BlockNo{1}) * sizeof(AliveSlots::Block),
+                      MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 }
 
 // Counts the rows of every block that is not known to be seen by all, and marks what can be.
@@ -116,6 +153,7 @@ void ScanBlocks(Vacuum* vacuum) {
       BlockNo next = NextUnmarkedBlock(vacuum->relation, walk.next, vacuum->blocks, &read_map);
       if (next - walk.next >= kShortestSkip) {
         vacuum->scanned -= next - walk.next;
+        vacuum->alive.NoteMarked(walk.next, next);
         walk.next = next;
       }
     }
@@ -132,6 +170,7 @@ void ScanBlocks(Vacuum* vacuum) {
     BlockLife life;
     JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder,
                &life);
+    vacuum->alive.Note(block, life);
     bool is_marked = NextUnmarkedBlock(vacuum->relation, block, block + 1, &read_map) > block;
     if (life.seen_by_all && !is_marked) JudgeAndMark(vacuum, &walk, block, again, &mark_map);
     vacuum->live += life.live;
@@ -232,6 +271,7 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   InitRowHolder(&vacuum->holder, CurrentMemoryContext);
   vac_open_indexes(relation, RowExclusiveLock, &vacuum->index_count, &vacuum->indexes);
   if (vacuum->index_count > 0) WarnOfParallel(*vacuum);
+  MakeAliveSlots(vacuum);
 
   pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
   pgstat_progress_update_param(PROGRESS_VACUUM_TOTAL_HEAP_BLKS, vacuum->blocks);

@@ -161,7 +161,7 @@ bool LookBelow(Relation relation, StorageId storage, const RowId& id, Lsn lsn, R
 
 void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
                 TransactionId oldest_xmin, RowHolder* holder, BlockLife* life) {
-  *life = BlockLife{0, 0, true};
+  *life = BlockLife{0, 0, true, {}};
   for (uint32_t i = 0; i < rows.count; i++) {
     const VisibleRow& row = rows.rows[i];
     RowLifeInfo info;
@@ -171,6 +171,7 @@ void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
       JudgeRow(relation, storage, RowId{rows.block, row.slot, 0}, oldest_xmin, holder, &info);
     }
     if (info.life == RowLife::kNone) continue;
+    life->alive[row.slot / 64] |= uint64_t{1} << row.slot % 64;
     if (CountsAsLive(info)) life->live += 1;
     if (info.life == RowLife::kRecentlyDead) life->recently_dead += 1;
     life->seen_by_all = life->seen_by_all && info.seen_by_all;

@@ -56,6 +56,8 @@ struct BlockLife {
   double live, recently_dead;
   // Every TID of the block is a row that every snapshot sees, or is dead to all.
   bool seen_by_all;
+  // Slots that are not dead to all.
+  uint64_t alive[kSlotsPerBlock / 64];
 };
 // `rows` holds the block's rows under SnapshotAny.
 void JudgeBlock(Relation relation, StorageId storage, const BlockRows& rows,
