@@ -71,7 +71,7 @@ AlexArena AlexArena::Format(void* memory, size_t size) {
 
 AlexArena AlexArena::Attach(void* memory) { return AlexArena(static_cast<char*>(memory)); }
 
-uint32_t AlexArena::Allocate(size_t bytes) {
+uint32_t AlexArena::Allocate(size_t bytes, size_t kept) {
   size_t size_class = ClassOf(bytes);
   Header* header = this->header();
   alex::Lock(header->lock);
@@ -79,16 +79,16 @@ uint32_t AlexArena::Allocate(size_t bytes) {
   bool fresh = header->free[size_class] == 0;
   if (header->waiting >= header->reclaim_at || (fresh && header->allocations++ % 16 == 0))
     Reclaim();
-  uint32_t offset = Take(size_class);
+  uint32_t offset = Take(size_class, kept);
   if (offset == 0) {
     Reclaim();
-    offset = Take(size_class);
+    offset = Take(size_class, kept);
   }
   alex::UnlockUnchanged(header->lock);
   return offset;
 }
 
-uint32_t AlexArena::Take(size_t size_class) {
+uint32_t AlexArena::Take(size_t size_class, size_t kept) {
   Header* header = this->header();
   if (uint32_t offset = header->free[size_class]; offset != 0) {
     std::memcpy(&header->free[size_class], alex::At<char>(base_, offset), sizeof(uint32_t));
@@ -97,7 +97,7 @@ uint32_t AlexArena::Take(size_t size_class) {
   size_t units = UnitsOf(size_class);
   // Large blocks begin with a cache line: so do leaves, whose first 64 bytes every search reads.
   uint64_t begin = units < 16 ? header->used : (header->used + 7) & ~uint64_t{7};
-  if (begin + units > header->capacity) return 0;
+  if (begin + units + kept / 8 > header->capacity) return 0;
   alex::Store(header->used, begin + units);
   return static_cast<uint32_t>(begin);
 }
@@ -119,7 +119,7 @@ bool AlexArena::Enqueue(uint32_t offset, uint32_t size_class) {
   Header* header = this->header();
   Chunk* chunk = header->newest == 0 ? nullptr : alex::At<Chunk>(base_, header->newest);
   if (chunk == nullptr || chunk->count == Chunk::kBlocks) {
-    uint32_t added = Take(ClassOf(sizeof(Chunk)));
+    uint32_t added = Take(ClassOf(sizeof(Chunk)), 0);
     if (added == 0) return false;
     Chunk* next = alex::At<Chunk>(base_, added);
     next->next = next->first = next->count = 0;
@@ -192,6 +192,7 @@ void AlexArena::Enter(uint32_t slot) {
 
 void AlexArena::Leave(uint32_t slot) { alex::Store(header()->slots[slot].epoch, uint64_t{0}); }
 
+size_t AlexArena::capacity() const { return header()->capacity * 8; }
 size_t AlexArena::used() const { return alex::Load(header()->used) * 8; }
 size_t AlexArena::waiting() const { return alex::Load(header()->waiting); }
 

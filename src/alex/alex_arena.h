@@ -32,7 +32,8 @@ class AlexArena {
   static size_t MinimumSize();
 
   char* base() const { return base_; }
-  uint32_t Allocate(size_t bytes);
+  // 0 = no room. Does not begin the last `kept` bytes of the block.
+  uint32_t Allocate(size_t bytes, size_t kept = 0);
   void Retire(uint32_t offset, size_t bytes);
 
   uint32_t TakeSlot();  // kNoSlot if all are taken
@@ -40,6 +41,7 @@ class AlexArena {
   void Enter(uint32_t slot);
   void Leave(uint32_t slot);
 
+  size_t capacity() const;
   size_t used() const;     // bytes ever taken from the block
   size_t waiting() const;  // blocks retired and not yet free
 
@@ -49,7 +51,7 @@ class AlexArena {
 
   explicit AlexArena(char* base) : base_(base) {}
   Header* header() const;
-  uint32_t Take(size_t size_class);  // these REQUIRE the lock
+  uint32_t Take(size_t size_class, size_t kept);  // these REQUIRE the lock
   void Reclaim();
   bool Enqueue(uint32_t offset, uint32_t size_class);
 

@@ -2,9 +2,11 @@
 // others. So they are prefix-free, as AlexMap wants them.
 //
 // A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses
-// one line of 64 bytes and five bits in it.
+// one line of 64 bytes and five bits in it. Each line is a block of the arena by itself: leaves grow
+// and split all at about the same time, and blocks of one size can be used again by all.
 #include "store/leaf_directory.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -14,9 +16,10 @@ namespace omendb {
 namespace {
 
 constexpr size_t kLine = 64;
-// Nearly seven bits for each key: with the records of the leaves 1.1 bytes of memory an entry. One key
-// in twenty that is not there seems to be.
-constexpr uint32_t kKeysPerLine = 76;
+// More than six bits for each key: with the records of the leaves 1.1 bytes of memory an entry. One
+// key in seventeen that is not there seems to be.
+constexpr uint32_t kKeysPerLine = 80;
+constexpr size_t kForMaps = 16;  // filters leave a part of the memory to them
 constexpr int kProbes = 5;
 constexpr AlexOptions kOptions = {
     .leaf_cap = 16 << 10, .node_cap = 256 << 10, .plain_cap = 4 << 10};
@@ -36,14 +39,13 @@ LeafInfo InfoOf(const AlexItem& item) {
   return info;
 }
 
-// Where a key's bits are: calls with each word and bit.
+// Where a key's bits are in its line: calls with each word and bit.
 template <typename Visit>
-void ForBits(uint64_t hash, uint32_t lines, const Visit& visit) {
-  size_t line = (hash >> 32) * lines >> 32;
+void ForBits(uint64_t hash, const Visit& visit) {
   uint64_t bits = hash * 0x9E3779B97F4A7C15ull;
   for (int i = 0; i < kProbes; i++, bits >>= 9) {
-    uint32_t bit = bits & 511;
-    if (!visit(line * 8 + bit / 64, uint64_t{1} << bit % 64)) return;
+    const uint32_t bit = bits & 511;
+    if (!visit(bit / 64, uint64_t{1} << bit % 64)) return;
   }
 }
 
@@ -122,36 +124,48 @@ void LeafDirectory::Remove(uint32_t map, Slice low) const {
 }
 
 void LeafDirectory::NewFilter(uint32_t keys, LeafInfo* info) const {
-  uint32_t lines = (keys + kKeysPerLine / 2) / kKeysPerLine;
-  lines = lines == 0 ? 1 : lines > 1024 ? 1024 : lines;
-  info->filter = arena_.Allocate(lines * kLine);
-  info->filter_lines = info->filter == 0 ? uint16_t{0} : static_cast<uint16_t>(lines);
-  if (info->filter == 0) return;
-  std::memset(arena_.base() + size_t{info->filter} * 8, 0, lines * kLine);
+  const uint32_t want =
+      std::clamp((keys + kKeysPerLine / 2) / kKeysPerLine, 1u, LeafInfo::kMostLines);
+  info->lines = 0;
+  for (uint32_t i = 0; i < want; i++) {
+    info->line[i] = arena_.Allocate(kLine, arena_.capacity() / kForMaps);
+    if (info->line[i] == 0) {
+      FreeFilter(*info);
+      info->lines = 0;
+      return;
+    }
+    std::memset(arena_.base() + size_t{info->line[i]} * 8, 0, kLine);
+    info->lines++;
+  }
 }
 
 void LeafDirectory::FreeFilter(const LeafInfo& info) const {
-  if (info.filter != 0) arena_.Retire(info.filter, info.filter_lines * kLine);
+  for (uint32_t i = 0; i < info.lines; i++) arena_.Retire(info.line[i], kLine);
 }
 
 void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {
-  if (info.filter == 0) return;
-  auto* words = reinterpret_cast<uint64_t*>(arena_.base() + size_t{info.filter} * 8);
-  ForBits(hash, info.filter_lines, [&](size_t word, uint64_t bit) {
+  if (!info.has_filter()) return;
+  uint64_t* words = LineOf(info, hash);
+  ForBits(hash, [words](uint32_t word, uint64_t bit) {
     std::atomic_ref<uint64_t>(words[word]).fetch_or(bit, std::memory_order_relaxed);
     return true;
   });
 }
 
 bool LeafDirectory::MayHave(const LeafInfo& info, uint64_t hash) const {
-  if (info.filter == 0) return true;
-  auto* words = reinterpret_cast<uint64_t*>(arena_.base() + size_t{info.filter} * 8);
+  if (!info.has_filter()) return true;
+  uint64_t* words = LineOf(info, hash);
   bool may = true;
-  ForBits(hash, info.filter_lines, [&](size_t word, uint64_t bit) {
+  ForBits(hash, [&](uint32_t word, uint64_t bit) {
     may = (std::atomic_ref<uint64_t>(words[word]).load(std::memory_order_relaxed) & bit) != 0;
     return may;
   });
   return may;
+}
+
+uint64_t* LeafDirectory::LineOf(const LeafInfo& info, uint64_t hash) const {
+  const uint32_t line = info.line[(hash >> 32) * info.lines >> 32];
+  return reinterpret_cast<uint64_t*>(arena_.base() + size_t{line} * 8);
 }
 
 LeafDirectory::Stats LeafDirectory::StatsOf(uint32_t map) const {
@@ -163,8 +177,8 @@ LeafDirectory::Stats LeafDirectory::StatsOf(uint32_t map) const {
     LeafInfo info = InfoOf(at.item());
     stats.leaves++;
     stats.known += info.flags & kNextKnown;
-    stats.filters += info.filter != 0;
-    stats.filter_bytes += info.filter_lines * kLine;
+    stats.filters += info.has_filter();
+    stats.filter_bytes += info.lines * kLine;
     stats.entries += info.count;
     stats.deltas += info.deltas;
     if (info.deltas > stats.most_deltas) stats.most_deltas = info.deltas;

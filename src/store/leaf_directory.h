@@ -27,13 +27,15 @@ namespace omendb {
 
 // What is known of a leaf. A map's payload, in memory only.
 struct LeafInfo {
-  uint64_t changed = 0;       // generation of the flush that changed it last
-  uint32_t count = 0;         // entries, at most
-  uint32_t filter = 0;        // offset, 0 = none
-  uint16_t filter_lines = 0;  // of 64 bytes
-  uint8_t deltas = 0;         // operands that no fold is known to have taken in
-  uint8_t flags = 0;          // kNextKnown
-  uint32_t unused = 0;
+  static constexpr uint32_t kMostLines = 8;
+  uint64_t changed = 0;     // generation of the flush that changed it last
+  uint32_t count = 0;       // entries, at most
+  uint8_t deltas = 0;       // operands that no fold is known to have taken in
+  uint8_t flags = 0;        // kNextKnown
+  uint8_t lines = 0;        // of its filter, 0 = it has none
+  uint8_t unused = 0;
+  uint32_t line[kMostLines] = {};  // offsets
+  bool has_filter() const { return lines != 0; }
 };
 inline constexpr uint8_t kNextKnown = 0x01;
 
@@ -66,7 +68,8 @@ class LeafDirectory {
   bool Get(uint32_t map, Slice low, LeafInfo* info) const;
   void Remove(uint32_t map, Slice low) const;
 
-  // A filter for so many keys, with none; without room info has no filter.
+  // A filter for so many keys, with none; without room info has no filter. Filters leave the last
+  // of the memory to the maps.
   void NewFilter(uint32_t keys, LeafInfo* info) const;
   void FreeFilter(const LeafInfo& info) const;
   void AddToFilter(const LeafInfo& info, uint64_t hash) const;
@@ -84,6 +87,7 @@ class LeafDirectory {
  private:
   using Map = AlexMap<AlexArena>;
   explicit LeafDirectory(AlexArena arena) : arena_(arena) {}
+  uint64_t* LineOf(const LeafInfo& info, uint64_t hash) const;
 
   mutable AlexArena arena_;  // a handle
 };

@@ -49,7 +49,8 @@ void LeafMap::Refuse() {
 void LeafMap::Put(Slice low, const LeafInfo& info) {
   LeafInfo before;
   uint32_t map = slot_->map;
-  const bool same_filter = directory_.Get(map, low, &before) && before.filter == info.filter;
+  const bool same_filter =
+      directory_.Get(map, low, &before) && before.lines == info.lines && before.line[0] == info.line[0];
   if (!directory_.Put(map, low, info)) {
     // One that the map has goes with the map.
     if (!same_filter) directory_.FreeFilter(info);
@@ -61,7 +62,7 @@ void LeafMap::Put(Slice low, const LeafInfo& info) {
 
 void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {
   directory_.NewFilter(info->count, info);
-  if (info->filter == 0) return;
+  if (!info->has_filter()) return;
   for (view->First(); view->Valid(); view->Next()) {
     directory_.AddToFilter(*info, HashKey(view->entry().key));
   }

@@ -86,10 +86,10 @@ TEST(LeafDirectory, FiltersNeverDenyAKeyAndMostlyDenyOthers) {
   Memory memory(8 << 20);
   std::mt19937_64 random(9);
   int wrong = 0, asked = 0;
-  for (uint32_t keys : {1u, 10u, 100u, 300u, 400u, 512u, 5000u}) {
+  for (uint32_t keys : {1u, 10u, 100u, 300u, 400u, 512u, 600u}) {
     LeafInfo info;
     memory.directory.NewFilter(keys, &info);
-    ASSERT_NE(info.filter, 0u);
+    ASSERT_TRUE(info.has_filter());
     std::vector<std::string> added;
     for (uint32_t i = 0; i < keys; i++) {
       added.push_back(Key(random()).substr(0, 9));
@@ -117,7 +117,7 @@ TEST(LeafDirectory, GivesItsMemoryBack) {
     for (uint64_t i = 0; i < 2000; i++) {
       LeafInfo info = Info(400);
       memory.directory.NewFilter(400, &info);
-      ASSERT_NE(info.filter, 0u) << round;
+      ASSERT_TRUE(info.has_filter()) << round;
       ASSERT_TRUE(memory.directory.Put(map, Key(i * 1000), info)) << round;
     }
     memory.directory.Drop(map);
@@ -131,7 +131,7 @@ uint64_t Fill(const LeafDirectory& directory, uint32_t map, uint32_t keys) {
   for (uint64_t i = 0;; i++) {
     LeafInfo info = Info(keys);
     directory.NewFilter(keys, &info);
-    if (info.filter != 0 && directory.Put(map, Key(i * 1000), info)) continue;
+    if (info.has_filter() && directory.Put(map, Key(i * 1000), info)) continue;
     directory.FreeFilter(info);
     return i;
   }
@@ -151,6 +151,41 @@ TEST(LeafDirectory, GivesItsMemoryBackWhenItWasFull) {
   EXPECT_GT(first, 3000u);
 }
 
+// Leaves of random keys grow and split all at about the same time.
+TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
+  Memory memory(4 << 20);
+  const LeafDirectory& directory = memory.directory;
+  uint32_t map = directory.Create("\1");
+  size_t used = 0;
+  for (int wave = 0; wave < 4; wave++) {
+    for (uint32_t keys : {256u, 300u, 350u, 400u, 450u, 512u}) {
+      for (uint64_t i = 0; i < 4000; i++) {
+        LeafInfo before, info = Info(keys);
+        bool had = directory.Get(map, Key(i * 1000), &before);
+        directory.NewFilter(keys, &info);
+        ASSERT_TRUE(info.has_filter()) << wave << ", " << keys;
+        ASSERT_TRUE(directory.Put(map, Key(i * 1000), info));
+        if (had) directory.FreeFilter(before);
+      }
+    }
+    if (wave == 0) used = directory.arena().used();
+  }
+  EXPECT_LE(directory.arena().used(), used + used / 20);
+  // Six lines each, and what the map needs.
+  EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (6 * 64 + 130));
+}
+
+// What is left when there is no room for filters is the maps'.
+TEST(LeafDirectory, MapsGrowOnWithoutFilters) {
+  Memory memory(2 << 20);
+  const LeafDirectory& directory = memory.directory;
+  uint32_t map = directory.Create("\1");
+  const uint64_t filled = Fill(directory, map, 400);
+  for (uint64_t i = 0; i < filled / 8; i++) {
+    ASSERT_TRUE(directory.Put(map, Key((filled + i) * 1000), Info(400))) << i << " of " << filled;
+  }
+}
+
 TEST(LeafDirectory, WithoutRoomSaysSo) {
   Memory memory(LeafDirectory::MinimumSize());
   uint32_t map = memory.directory.Create("");
@@ -165,7 +200,7 @@ TEST(LeafDirectory, WithoutRoomSaysSo) {
     ASSERT_EQ(low, Key(i));
   }
   memory.directory.NewFilter(400, &info);
-  EXPECT_EQ(info.filter_lines == 0, info.filter == 0);
+  EXPECT_FALSE(info.has_filter());
 }
 
 }  // namespace
