@@ -108,6 +108,8 @@ void AlexArena::Retire(uint32_t offset, size_t bytes) {
   Header* header = this->header();
   auto size_class = static_cast<uint32_t>(ClassOf(bytes));
   alex::Lock(header->lock);
+  // Else the queue of a map that is given up takes as much memory as a part of the map.
+  if (header->waiting >= header->reclaim_at) Reclaim();
   if (!Enqueue(offset, size_class)) {
     Reclaim();
     Enqueue(offset, size_class);

@@ -175,6 +175,15 @@ TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
   EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (6 * 64 + 130));
 }
 
+TEST(LeafDirectory, GivingUpAMapTakesNoMemory) {
+  Memory memory(4 << 20);
+  uint32_t map = memory.directory.Create("\1");
+  EXPECT_GT(Fill(memory.directory, map, 400), 6000u);
+  const size_t used = memory.directory.arena().used();
+  memory.directory.Drop(map);
+  EXPECT_LE(memory.directory.arena().used(), used + 4096);
+}
+
 // What is left when there is no room for filters is the maps'.
 TEST(LeafDirectory, MapsGrowOnWithoutFilters) {
   Memory memory(2 << 20);
