@@ -40,7 +40,19 @@ class EntryList {
   void Add(const IndexEntry& entry);
   size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
-  IndexEntry operator[](size_t index) const;
+  IndexEntry operator[](size_t index) const {
+    return {key(index), tid(index), payload(index), removed(index)};
+  }
+  Slice key(size_t index) const {
+    const Entry& entry = entries_[index];
+    return Slice(bytes_.data() + entry.start, entry.key_size);
+  }
+  Slice payload(size_t index) const {
+    const Entry& entry = entries_[index];
+    return Slice(bytes_.data() + entry.start + entry.key_size, entry.payload_size);
+  }
+  TidNumber tid(size_t index) const { return entries_[index].tid; }
+  bool removed(size_t index) const { return entries_[index].removed; }
   // What the entries [first, end) are raw: keys, TIDs, payloads.
   size_t RawSize(size_t first, size_t end) const;
 

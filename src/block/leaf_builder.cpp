@@ -17,12 +17,6 @@ void EntryList::Add(const IndexEntry& entry) {
   bytes_.append(entry.payload);
 }
 
-IndexEntry EntryList::operator[](size_t index) const {
-  const Entry& entry = entries_[index];
-  const Slice bytes = Slice(bytes_).substr(entry.start, entry.key_size + entry.payload_size);
-  return {bytes.substr(0, entry.key_size), entry.tid, bytes.substr(entry.key_size), entry.removed};
-}
-
 size_t EntryList::RawSize(size_t first, size_t end) const {
   if (first == end) return 0;
   const Entry& last = entries_[end - 1];
@@ -108,7 +102,14 @@ class SectionWriter {
                         what);
   }
   IndexEntry At(size_t i) const { return entries_[first_ + i]; }
-  Slice RestAt(size_t i) const { return At(i).key.substr(h_.prefix_size); }
+  Slice KeyAt(size_t i) const { return entries_.key(first_ + i); }
+  Slice PayloadAt(size_t i) const { return entries_.payload(first_ + i); }
+  TidNumber TidAt(size_t i) const { return entries_.tid(first_ + i); }
+  Slice RestAt(size_t i) const {
+    Slice rest = KeyAt(i);
+    rest.remove_prefix(h_.prefix_size);
+    return rest;
+  }
   uint32_t tid_width() const { return uint32_t{h_.block_width} + h_.offset_width; }
   uint32_t NumbersOfKeys() const {
     return h_.key_format == kLeafNumbers ? h_.count : static_cast<uint32_t>(groups_.size());
@@ -119,10 +120,10 @@ class SectionWriter {
       h_.key_format = kLeafNumbers;
       return;
     }
-    const size_t size = At(0).key.size();
+    const size_t size = KeyAt(0).size();
     bool alike = true;
-    for (size_t i = 1; i < count_; i++) alike = alike && At(i).key.size() == size;
-    h_.prefix_size = static_cast<uint16_t>(SharedBytes(At(0).key, At(count_ - 1).key));
+    for (size_t i = 1; i < count_; i++) alike = alike && KeyAt(i).size() == size;
+    h_.prefix_size = static_cast<uint16_t>(SharedBytes(KeyAt(0), KeyAt(count_ - 1)));
     h_.key_size = alike ? static_cast<uint16_t>(size) : kLeafSizesDiffer;
     if (alike && size - h_.prefix_size <= 8) {
       h_.key_format = kLeafNumbers;
@@ -138,7 +139,13 @@ class SectionWriter {
   }
 
   uint64_t NumberAt(size_t i) const {
+    const Slice key = KeyAt(i);
+    const size_t bytes = key.size() - h_.prefix_size;
     uint64_t number = 0;
+    if (key.size() >= 8 && bytes > 0) {
+      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data() + key.size() - 8));
+      return number & ~uint64_t{0} >> (64 - 8 * bytes);
+    }
     for (char byte : RestAt(i)) number = number << 8 | static_cast<unsigned char>(byte);
     return number;
   }
@@ -160,12 +167,12 @@ class SectionWriter {
     if (count_ == 0) return;
     uint64_t min_block = ~0ull, max_block = 0, min_offset = ~0ull, max_offset = 0;
     for (size_t i = 0; i < count_; i++) {
-      const IndexEntry entry = At(i);
-      min_block = std::min(min_block, BlockOf(entry.tid));
-      max_block = std::max(max_block, BlockOf(entry.tid));
-      min_offset = std::min(min_offset, OffsetOf(entry.tid));
-      max_offset = std::max(max_offset, OffsetOf(entry.tid));
-      if (entry.removed) h_.flags = kLeafRemoved;
+      const TidNumber tid = TidAt(i);
+      min_block = std::min(min_block, BlockOf(tid));
+      max_block = std::max(max_block, BlockOf(tid));
+      min_offset = std::min(min_offset, OffsetOf(tid));
+      max_offset = std::max(max_offset, OffsetOf(tid));
+      if (entries_.removed(first_ + i)) h_.flags = kLeafRemoved;
     }
     h_.min_block = static_cast<uint32_t>(min_block);
     h_.min_offset = static_cast<uint16_t>(min_offset);
@@ -175,12 +182,12 @@ class SectionWriter {
 
   void DescribePayloads() {
     if (count_ == 0) return;
-    const size_t size = At(0).payload.size();
+    const size_t size = PayloadAt(0).size();
     size_t total = 0;
     bool alike = true;
     for (size_t i = 0; i < count_; i++) {
-      total += At(i).payload.size();
-      alike = alike && At(i).payload.size() == size;
+      total += PayloadAt(i).size();
+      alike = alike && PayloadAt(i).size() == size;
     }
     // What does not fit into 32 bits is refused with the section's size.
     h_.payloads_size = static_cast<uint32_t>(std::min<size_t>(total, kMaxSectionSize));
@@ -197,21 +204,21 @@ class SectionWriter {
                     [&](uint32_t i) { return NumberAt(i) - h_.min_number; });
     }
     to = PackBits(to, h_.count, tid_width(), [&](uint32_t i) {
-      const TidNumber tid = At(i).tid;
+      const TidNumber tid = TidAt(i);
       return (BlockOf(tid) - h_.min_block) << h_.offset_width | (OffsetOf(tid) - h_.min_offset);
     });
     if (h_.flags & kLeafRemoved) {
-      to = PackBits(to, h_.count, 1, [&](uint32_t i) -> uint64_t { return At(i).removed; });
+      to = PackBits(to, h_.count, 1, [&](uint32_t i) -> uint64_t { return entries_.removed(first_ + i); });
     }
     uint64_t payload_end = 0;
     to = PackBits(to, h_.count, h_.payload_width,
-                  [&](uint32_t i) { return payload_end += At(i).payload.size(); });
-    const Slice prefix = count_ == 0 ? Slice() : At(0).key.substr(0, h_.prefix_size);
+                  [&](uint32_t i) { return payload_end += PayloadAt(i).size(); });
+    const Slice prefix = count_ == 0 ? Slice() : KeyAt(0).substr(0, h_.prefix_size);
     for (Slice part : {low_, high_, prefix, Slice(rests_)}) {
       to = std::copy(part.begin(), part.end(), to);
     }
     for (size_t i = 0; i < count_; i++) {
-      const Slice payload = At(i).payload;
+      const Slice payload = PayloadAt(i);
       to = std::copy(payload.begin(), payload.end(), to);
     }
   }
