@@ -92,37 +92,37 @@ class AlexMap<Memory>::Iterator {
     return low <= number && number <= high;
   }
 
-  void SeekForward(Slice key, uint64_t tid, bool after) {
-    using namespace alex;
-    Probe probe{key, tid};
+  // Enters the leaf of the probe; the first slot in it that is not before the probe. *end: of the
+  // leaf's slots; *equal: the slot has the probe itself.
+  size_t Locate(alex::Probe* probe, size_t* end, bool* equal) {
     const Space* space;
-    while (true) {
-      const Leaf* leaf = tree().Descend(&probe, &space);
-      if (!Enter(leaf, probe.number)) continue;
-      bool equal;
-      size_t end = Load(leaf->end);
-      size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), end, probe, &equal);
-      if (after && equal) at = RealSlot(leaf, at, end) + 1;
-      if (!FillForward(at)) continue;
-      if (first_ == last_) NextLeaf();
-      return;
-    }
+    const Leaf* leaf;
+    do {
+      leaf = tree().Descend(probe, &space);
+    } while (!Enter(leaf, probe->number));
+    *end = alex::Load(leaf->end);
+    const size_t begin = alex::Load(leaf->begin);
+    return alex::LowerBound(memory_.base(), leaf, space, begin, *end, *probe, equal);
+  }
+
+  void SeekForward(Slice key, uint64_t tid, bool after) {
+    alex::Probe probe{key, tid};
+    size_t at, end;
+    bool equal;
+    do {
+      at = Locate(&probe, &end, &equal);
+      if (after && equal) at = alex::RealSlot(leaf_, at, end) + 1;
+    } while (!FillForward(at));
+    if (first_ == last_) NextLeaf();
   }
 
   void SeekBackward(Slice key, uint64_t tid) {
-    using namespace alex;
-    Probe probe{key, tid};
-    const Space* space;
-    while (true) {
-      const Leaf* leaf = tree().Descend(&probe, &space);
-      if (!Enter(leaf, probe.number)) continue;
-      bool equal;
-      size_t at = LowerBound(memory_.base(), leaf, space, Load(leaf->begin), Load(leaf->end), probe,
-                             &equal);
-      if (!FillBackward(at)) continue;
-      if (first_ == last_) PreviousLeaf();
-      return;
+    alex::Probe probe{key, tid};
+    size_t end;
+    bool equal;
+    while (!FillBackward(Locate(&probe, &end, &equal))) {
     }
+    if (first_ == last_) PreviousLeaf();
   }
 
   // Reads the entries of leaf_ from (before) a slot on. False if the leaf is no longer as it was at

@@ -49,8 +49,8 @@ void LeafMap::Refuse() {
 void LeafMap::Put(Slice low, const LeafInfo& info) {
   LeafInfo before;
   uint32_t map = slot_->map;
-  const bool same_filter =
-      directory_.Get(map, low, &before) && before.lines == info.lines && before.line[0] == info.line[0];
+  const bool same_filter = directory_.Get(map, low, &before) && before.lines == info.lines &&
+                           before.line[0] == info.line[0];
   if (!directory_.Put(map, low, info)) {
     // One that the map has goes with the map.
     if (!same_filter) directory_.FreeFilter(info);
