@@ -27,6 +27,13 @@ inline constexpr size_t kIndexPrefixRoom = 32;
 
 inline constexpr size_t kMaxEntryPart = 8191;  // bytes of a key, and of a payload, at most
 
+// The first eight bytes of a key, for comparing: where they differ they have the order of the keys.
+inline uint64_t KeyHead(Slice key) {
+  uint64_t head = 0;
+  memcpy(&head, key.data(), key.size() < sizeof(head) ? key.size() : sizeof(head));
+  return __builtin_bswap64(head);
+}
+
 inline int CompareEntries(Slice key, TidNumber tid, Slice other_key, TidNumber other_tid) {
   if (int order = key.compare(other_key); order != 0) return order;
   return tid < other_tid ? -1 : tid > other_tid;

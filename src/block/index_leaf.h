@@ -30,14 +30,18 @@ namespace omendb {
 
 inline constexpr uint32_t kMaxLeafEntries = 1u << 20;  // of one section; far above any leaf's
 
-// Sorted entries with their bytes; keeps its memory. Slices that it gives are good until Add.
+// Entries with their bytes; keeps its memory. Slices that it gives are good until Add.
 class EntryList {
  public:
   void Clear() {
     entries_.clear();
     bytes_.clear();
+    in_order_ = true;
   }
   void Add(const IndexEntry& entry);
+  // Entries [from, end) of a section, none of them removed.
+  void AddRun(const LeafSection& section, uint32_t from, uint32_t end);
+  bool in_order() const { return in_order_; }  // each one behind the one before it
   size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
   IndexEntry operator[](size_t index) const {
@@ -65,6 +69,7 @@ class EntryList {
   };
   std::vector<Entry> entries_;
   std::string bytes_;
+  bool in_order_ = true;
 };
 
 // Builds the value of a leaf with all its entries. Keeps its memory from leaf to leaf.
@@ -148,6 +153,9 @@ class LeafView {
   bool Valid() const { return current_ != nullptr; }
   // Its key until the next move. REQUIRES: Valid()
   const IndexEntry& entry() const { return entry_; }
+  // For who goes on by Next: adds the entries behind this one that come before any change, and moves
+  // to the last of them without showing it.
+  void TakeRun(EntryList* entries);
 
  private:
   // One section and a place in it, between entries: forward the one at `place` is next, backward
@@ -157,25 +165,35 @@ class LeafView {
     uint32_t place = 0;
     uint32_t loaded = ~0u;  // whose key and tid are below
     LeafSection::Hint hint;
+    uint64_t head = 0;  // what orders most keys: their first bytes
     std::string key;
     TidNumber tid = 0;
-    bool is_next = false;  // holds the entry that a move has come to
   };
 
   const LeafSection& base() const { return cursors_[used_ - 1].section; }
   void SetPlaces(Slice key, TidNumber tid);
   // The entry that a move in this direction comes to; false if there is none.
   static bool LoadNext(Cursor* cursor, bool forward);
-  void Take(Cursor* cursor, uint32_t index);
+  static int Compare(const Cursor& one, const Cursor& other);
+  // From the places on.
+  template <bool kForward>
+  void Start();
   template <bool kForward>
   void Find();
-  void TurnTo(bool forward);
+  template <bool kForward>
+  bool Insert(Cursor* cursor, size_t at, size_t end);
+  template <bool kForward>
+  void Turn();
 
   std::vector<LeafSection> sections_;  // until Finish
   std::vector<Cursor> cursors_;        // newest first; those from used_ on only keep memory
   size_t used_ = 0;
   bool has_base_ = false;  // then the last one
   bool forward_ = true;
+  // Cursors with entries to come, by these and the newest of equal ones first. The first moved_ of
+  // them had the current entry and have moved past it.
+  std::vector<Cursor*> order_;
+  size_t moved_ = 0;
   Lsn lsn_ = 0;
   Cursor* current_ = nullptr;
   IndexEntry entry_;

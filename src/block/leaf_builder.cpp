@@ -11,10 +11,51 @@
 namespace omendb {
 
 void EntryList::Add(const IndexEntry& entry) {
+  if (!entries_.empty()) {
+    const size_t last = entries_.size() - 1;
+    const uint64_t head = KeyHead(key(last)), new_head = KeyHead(entry.key);
+    in_order_ = in_order_ && (head != new_head
+                                  ? head < new_head
+                                  : CompareEntries(key(last), tid(last), entry.key, entry.tid) < 0);
+  }
   entries_.push_back({bytes_.size(), entry.tid, static_cast<uint32_t>(entry.key.size()),
                       static_cast<uint32_t>(entry.payload.size()), entry.removed});
   bytes_.append(entry.key);
   bytes_.append(entry.payload);
+}
+
+void EntryList::AddRun(const LeafSection& section, uint32_t from, uint32_t end) {
+  if (!section.has_numbers()) {
+    LeafSection::Hint hint;
+    std::string key;
+    for (uint32_t i = from; i < end; i++) {
+      section.CopyKey(i, &hint, &key);
+      Add({key, section.tid(i), section.payload(i), false});
+    }
+    return;
+  }
+  uint64_t before = 0;
+  const size_t key_size = section.key_size();
+  for (uint32_t i = from; i < end; i++) {
+    const uint64_t number = section.number(i);
+    const TidNumber tid = section.tid(i);
+    const Slice payload = section.payload(i);
+    if (i == from) {
+      char key[kMaxEntryPart];
+      section.StoreKey(number, key);
+      Add({Slice(key, key_size), tid, payload, false});
+    } else {
+      in_order_ =
+          in_order_ && (before < number || (before == number && entries_.back().tid < tid));
+      const size_t start = bytes_.size();
+      entries_.push_back({start, tid, static_cast<uint32_t>(key_size),
+                          static_cast<uint32_t>(payload.size()), false});
+      bytes_.resize(start + key_size);
+      section.StoreKey(number, bytes_.data() + start);
+      bytes_.append(payload);
+    }
+    before = number;
+  }
 }
 
 size_t EntryList::RawSize(size_t first, size_t end) const {
@@ -44,24 +85,22 @@ class SectionWriter {
         (!high_.empty() && low_ >= high_)) {
       return Misused("bounds");
     }
-    IndexEntry before;
+    if (!entries_.in_order()) return Misused("order");
     for (size_t i = 0; i < count_; i++) {
-      const IndexEntry entry = At(i);
-      if (entry.key.size() > kMaxEntryPart || entry.payload.size() > kMaxEntryPart) {
+      const size_t key = KeyAt(i).size(), payload = PayloadAt(i).size();
+      if (key > kMaxEntryPart || payload > kMaxEntryPart) {
         return Status::LimitExceeded("too large an index entry",
-                                     "Its key has " + std::to_string(entry.key.size()) +
+                                     "Its key has " + std::to_string(key) +
                                          " bytes and what comes with it " +
-                                         std::to_string(entry.payload.size()) + ".");
+                                         std::to_string(payload) + ".");
       }
-      if (i > 0 && CompareEntries(before.key, before.tid, entry.key, entry.tid) >= 0) {
-        return Misused("order");
+      if (TidAt(i) >> (8 * kTidSize) || (is_base && entries_.removed(first_ + i))) {
+        return Misused("entry");
       }
-      if (entry.tid >> (8 * kTidSize) || (is_base && entry.removed)) return Misused("entry");
-      before = entry;
     }
     if (is_base && count_ > 0 &&
-        (ComparePosition(At(0).key, At(0).tid, low_) < 0 ||
-         (!high_.empty() && ComparePosition(before.key, before.tid, high_) >= 0))) {
+        (ComparePosition(KeyAt(0), TidAt(0), low_) < 0 ||
+         (!high_.empty() && ComparePosition(KeyAt(count_ - 1), TidAt(count_ - 1), high_) >= 0))) {
       return Misused("entries out of bounds");
     }
     return Status::Ok();
@@ -101,7 +140,6 @@ class SectionWriter {
     return Status::Make(StatusCode::kInvalidArgument, "an index leaf was given wrong entries",
                         what);
   }
-  IndexEntry At(size_t i) const { return entries_[first_ + i]; }
   Slice KeyAt(size_t i) const { return entries_.key(first_ + i); }
   Slice PayloadAt(size_t i) const { return entries_.payload(first_ + i); }
   TidNumber TidAt(size_t i) const { return entries_.tid(first_ + i); }

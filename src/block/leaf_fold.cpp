@@ -42,15 +42,10 @@ Status FoldLeaf(LeafView* view, EntryList* entries) {
                        Hex(view->high()).c_str());
   };
   for (view->First(); view->Valid(); view->Next()) {
-    const IndexEntry& entry = view->entry();
-    if (!entries->empty()) {
-      const IndexEntry last = (*entries)[entries->size() - 1];
-      if (CompareEntries(last.key, last.tid, entry.key, entry.tid) >= 0) {
-        return DamagedLeaf("entry %zu is out of order", entries->size());
-      }
-    }
-    entries->Add(entry);
+    entries->Add(view->entry());
+    view->TakeRun(entries);
   }
+  if (!entries->in_order()) return DamagedLeaf("entries are out of order");
   // Those between are, as all are in order.
   if (entries->empty()) return Status::Ok();
   OMENDB_RETURN_IF_ERROR(check_bounds(0));

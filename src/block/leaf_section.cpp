@@ -153,16 +153,15 @@ Slice LeafSection::payload(uint32_t index) const {
 }
 
 void LeafSection::CopyKey(uint32_t index, Hint* hint, std::string* key) const {
-  key->assign(prefix_);
-  if (header_.key_format == kLeafNumbers) {
-    const uint32_t size = header_.key_size - header_.prefix_size;
-    if (size == 0) return;
-    const uint64_t number = header_.min_number + Number(index);
-    char bytes[8];
-    StoreFixed(bytes, __builtin_bswap64(number << (64 - 8 * size)));
-    key->append(bytes, size);
+  if (has_numbers()) {
+    if (hint->index == ~0u) {
+      key->resize(key_size());
+      hint->index = 0;
+    }
+    StoreKey(number(index), key->data());
     return;
   }
+  key->assign(prefix_);
   uint32_t at = GroupStart(index / kLeafGroup);
   Rest first, rest;
   if (!TakeRest(true, &at, &first)) return;

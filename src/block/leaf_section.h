@@ -27,6 +27,7 @@
 //     bytes
 #pragma once
 
+#include <cstring>
 #include <string>
 
 #include "base/coding.h"
@@ -62,7 +63,8 @@ static_assert(sizeof(LeafHeader) == 40);
 // A parsed section. Owns no bytes; they may stand at any address. Trivially destructible.
 class LeafSection {
  public:
-  // Where a prefixed key was found last: the next one is read from there on.
+  // What the buffer of a key has of this section: the prefix, and where the rest of a prefixed key
+  // ends. The next one is read from there on.
   struct Hint {
     uint32_t index = ~0u;
     uint32_t at = 0;
@@ -92,8 +94,21 @@ class LeafSection {
     return removed_ != nullptr && (removed_[index / 8] >> index % 8 & 1);
   }
   Slice payload(uint32_t index) const;
-  // Into a buffer that keeps its memory.
+  // Into a buffer that keeps its memory; nobody else writes there as long as the hint is used.
   void CopyKey(uint32_t index, Hint* hint, std::string* key) const;
+
+  // Keys as numbers: equally long ones, and in their order.
+  bool has_numbers() const { return header_.key_format == kLeafNumbers; }
+  size_t key_size() const { return header_.key_size; }
+  uint64_t number(uint32_t index) const { return header_.min_number + Number(index); }
+  // REQUIRES: has_numbers(), room for key_size() bytes.
+  void StoreKey(uint64_t number, char* key) const {
+    const size_t size = key_size() - prefix_.size();
+    char bytes[8];
+    StoreFixed(bytes, __builtin_bswap64(number));
+    memcpy(key, prefix_.data(), prefix_.size());
+    memcpy(key + prefix_.size(), bytes + sizeof(bytes) - size, size);
+  }
 
  private:
   struct Rest {

@@ -6,7 +6,6 @@
 #include "base/pure.h"
 
 namespace omendb {
-
 Status LeafView::Parse(Slice value, bool verify, LeafView* view) {
   view->Clear();
   OMENDB_RETURN_IF_ERROR(view->AddValue(value, verify));
@@ -19,6 +18,8 @@ void LeafView::Clear() {
   has_base_ = false;
   lsn_ = 0;
   current_ = nullptr;
+  order_.clear();
+  moved_ = 0;
 }
 
 Status LeafView::AddValue(Slice value, bool verify) {
@@ -75,32 +76,30 @@ uint64_t LeafView::delta_count() const {
 
 void LeafView::First() {
   for (size_t i = 0; i < used_; i++) cursors_[i].place = 0;
-  Find<true>();
+  Start<true>();
 }
 
 void LeafView::Last() {
   for (size_t i = 0; i < used_; i++) cursors_[i].place = cursors_[i].section.count();
-  Find<false>();
+  Start<false>();
 }
 
 void LeafView::Seek(Slice key, TidNumber tid) {
   SetPlaces(key, tid);
-  Find<true>();
+  Start<true>();
 }
 
 void LeafView::SeekBefore(Slice key, TidNumber tid) {
   SetPlaces(key, tid);
-  Find<false>();
+  Start<false>();
 }
 
 void LeafView::Next() {
-  if (!forward_) TurnTo(true);
-  Find<true>();
+  forward_ ? Find<true>() : Turn<true>();
 }
 
 void LeafView::Prev() {
-  if (forward_) TurnTo(false);
-  Find<false>();
+  forward_ ? Turn<false>() : Find<false>();
 }
 
 void LeafView::SetPlaces(Slice key, TidNumber tid) {
@@ -116,12 +115,50 @@ bool LeafView::LoadNext(Cursor* cursor, bool forward) {
   cursor->loaded = index;
   cursor->tid = cursor->section.tid(index);
   cursor->section.CopyKey(index, &cursor->hint, &cursor->key);
+  cursor->head = KeyHead(cursor->key);
   return true;
 }
 
-void LeafView::Take(Cursor* cursor, uint32_t index) {
-  current_ = cursor;
-  entry_ = {cursor->key, cursor->tid, cursor->section.payload(index), false};
+void LeafView::TakeRun(EntryList* entries) {
+  if (current_ == nullptr || current_ != &cursors_[used_ - 1] || !has_base_ || moved_ > 1) return;
+  const LeafSection& section = current_->section;
+  const Cursor* const next = order_.size() > 1 ? order_[1] : nullptr;
+  const uint32_t end = next != nullptr ? section.LowerBound(next->key, next->tid) : section.count();
+  if (end <= current_->place) return;
+  entries->AddRun(section, current_->place, end);
+  current_->place = end;
+}
+
+int LeafView::Compare(const Cursor& one, const Cursor& other) {
+  if (one.head != other.head) return one.head < other.head ? -1 : 1;
+  return CompareEntries(one.key, one.tid, other.key, other.tid);
+}
+
+// Puts a cursor at its place behind `at`, where there is room for it, among those up to `end`.
+// False if it has nothing to come.
+template <bool kForward>
+bool LeafView::Insert(Cursor* cursor, size_t at, size_t end) {
+  if (!LoadNext(cursor, kForward)) return false;
+  for (; at + 1 < end; at++) {
+    Cursor* const next = order_[at + 1];
+    const int order = kForward ? Compare(*next, *cursor) : Compare(*cursor, *next);
+    if (order > 0 || (order == 0 && next > cursor)) break;
+    order_[at] = next;
+  }
+  order_[at] = cursor;
+  return true;
+}
+
+template <bool kForward>
+void LeafView::Start() {
+  order_.resize(used_);
+  size_t first = used_;  // of those in order
+  for (size_t i = used_; i-- > 0;) {
+    if (Insert<kForward>(&cursors_[i], first - 1, used_)) first--;
+  }
+  order_.erase(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(first));
+  moved_ = 0;
+  Find<kForward>();
 }
 
 // Of the sections that hold the nearest entry to come the newest has the word; all move past it.
@@ -129,40 +166,39 @@ template <bool kForward>
 void LeafView::Find() {
   forward_ = kForward;
   for (;;) {
+    if (order_.size() == 1) {
+      if (moved_ == 1 && !LoadNext(order_[0], kForward)) order_.clear();
+      moved_ = 0;
+    }
+    for (; moved_ > 0; moved_--) {
+      const size_t at = moved_ - 1;
+      if (Insert<kForward>(order_[at], at, order_.size())) continue;
+      order_.erase(order_.begin() + static_cast<ptrdiff_t>(at));
+    }
     current_ = nullptr;
-    Cursor* found = nullptr;
-    for (size_t i = 0; i < used_; i++) {
-      Cursor* const cursor = &cursors_[i];
-      cursor->is_next = false;
-      if (!LoadNext(cursor, kForward)) continue;
-      int order = -1;
-      if (found != nullptr) {
-        const Cursor &one = kForward ? *cursor : *found, &other = kForward ? *found : *cursor;
-        order = CompareEntries(one.key, one.tid, other.key, other.tid);
-      }
-      if (order < 0) {
-        for (size_t j = 0; j < i; j++) cursors_[j].is_next = false;
-        found = cursor;
-      }
-      cursor->is_next = order <= 0;
-    }
-    if (found == nullptr) return;
+    if (order_.empty()) return;
+    Cursor* const found = order_[0];
     const uint32_t index = found->loaded;
-    for (size_t i = 0; i < used_; i++) {
-      if (cursors_[i].is_next) cursors_[i].place += kForward ? 1 : -1;
-    }
-    if (!found->section.removed(index)) return Take(found, index);
+    do {
+      order_[moved_++]->place += kForward ? 1 : -1;
+    } while (moved_ < order_.size() && Compare(*order_[moved_], *found) == 0);
+    if (found->section.removed(index)) continue;
+    current_ = found;
+    entry_ = {found->key, found->tid, found->section.payload(index), false};
+    return;
   }
 }
 
-// The places are on one side of the current entry; moves them to the other.
-void LeafView::TurnTo(bool forward) {
+// The places are on one side of the current entry: moves them to the other.
+template <bool kForward>
+void LeafView::Turn() {
+  const Cursor* const current = current_;
   for (size_t i = 0; i < used_; i++) {
     Cursor* const cursor = &cursors_[i];
-    if (!LoadNext(cursor, forward)) continue;
-    if (CompareEntries(cursor->key, cursor->tid, entry_.key, entry_.tid) != 0) continue;
-    cursor->place += forward ? 1 : -1;
+    if (!LoadNext(cursor, kForward) || Compare(*cursor, *current) != 0) continue;
+    cursor->place += kForward ? 1 : -1;
   }
+  Start<kForward>();
 }
 
 }  // namespace omendb

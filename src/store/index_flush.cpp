@@ -71,19 +71,39 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, IndexChanges* entries, bo
   return changes_.Finish(generation_, &delta_);
 }
 
+// Whether what was taken may come to a leaf like this as an operand.
+bool IndexFlush::FitsAsOperand(const LeafInfo& info) const {
+  const uint64_t changed = changes_.count();
+  return info.deltas < kMostDeltas && info.count + changed <= kMaxLeafCount &&
+         changed * kRewriteFraction <= info.count &&
+         delta_.size() * kRewriteFraction <= kMaxLeafBytes;
+}
+
 Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
                              IndexChanges* entries) {
   written_++;
   bool more;
   OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
-  const uint64_t changed = changes_.count();
-  const LeafInfo& info = place.info;
-  const bool rewrite =
-      !exists || more || info.deltas >= kMostDeltas || info.count + changed > kMaxLeafCount ||
-      changed * kRewriteFraction > info.count || delta_.size() * kRewriteFraction > kMaxLeafBytes;
-  if (rewrite) return Rewrite(storage, place, exists, entries, more);
+  value_.clear();
+  if (!exists) {
+    // Older than the changes, also in the first flush of a store.
+    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
+    return Rewrite(storage, std::move(place), entries, more);
+  }
+  const bool full = LeafDirectory::FilterIsFull(place.info, place.info.count + changes_.count());
+  if (more || full || !FitsAsOperand(place.info)) {
+    // What is known of a leaf may be older than its last fold.
+    OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
+    OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
+    place.info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
+    place.info.deltas = static_cast<uint8_t>(view_.deltas());
+    if (more || !FitsAsOperand(place.info)) {
+      return Rewrite(storage, std::move(place), entries, more);
+    }
+    if (full) leaves_->Learn(place.low, nullptr, &view_);
+  }
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
-  leaves_->NoteMerged(place, generation_, changed, hashes_);
+  leaves_->NoteMerged(place, generation_, changes_.count(), hashes_);
   return Status::Ok();
 }
 
@@ -132,16 +152,8 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
   return Status::Ok();
 }
 
-Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries,
-                           bool more) {
-  // What is known of a leaf may be older than its last fold: read it.
-  value_.clear();
-  if (exists) {
-    OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
-  } else {
-    // Older than the changes, also in the first flush of a store.
-    OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
-  }
+// The leaf that is in value_.
+Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, IndexChanges* entries, bool more) {
   std::string low = place.low;
   absorbed_.clear();
   for (;;) {
@@ -180,8 +192,8 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, bool exists, Inde
       Slice begin(leaf.low);
       OMENDB_RETURN_IF_ERROR(DeleteAbsorbed(storage, &begin));
       OMENDB_RETURN_IF_ERROR(flush_->PutLeaf(storage, leaf.low, leaf.value));
-      OMENDB_RETURN_IF_ERROR(LeafView::Parse(leaf.value, false, &view_));
-      leaves_->NoteWritten(leaf.low, generation_, &view_);
+      const size_t end = i + 1 < leaves.size() ? leaves[i + 1].first : live.size();
+      leaves_->NoteWritten(leaf.low, generation_, live, leaf.first, end);
     }
     if (!more) return DeleteAbsorbed(storage, nullptr);
     low = std::move(leaves[finished].low);

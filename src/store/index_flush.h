@@ -25,7 +25,7 @@ class IndexChanges {
 };
 
 // A reader merges the operands of a leaf by itself: at most so many.
-inline constexpr uint32_t kMostDeltas = 4;
+inline constexpr uint32_t kMostDeltas = 16;
 
 struct IndexFlushOptions {
   // So many changes of one leaf are folded at a time: keeps the worker's memory small when an index
@@ -48,8 +48,9 @@ class IndexFlush {
  private:
   Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
   Status WriteLeaf(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries);
+  bool FitsAsOperand(const LeafInfo& info) const;
   Status TakeChanges(const LeafPlace& place, IndexChanges* entries, bool* more);
-  Status Rewrite(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries, bool more);
+  Status Rewrite(StorageId storage, LeafPlace place, IndexChanges* entries, bool more);
   Status Absorb(StorageId storage, Slice low, EntryList* live, LeafPlace* place, bool* absorbed);
   Status DeleteAbsorbed(StorageId storage, const Slice* before);
 

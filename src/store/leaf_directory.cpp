@@ -19,6 +19,8 @@ constexpr size_t kLine = 64;
 // More than six bits for each key: with the records of the leaves 1.1 bytes of memory an entry. One
 // key in seventeen that is not there seems to be.
 constexpr uint32_t kKeysPerLine = 80;
+// One in ten.
+constexpr uint32_t kMostKeysPerLine = 100;
 constexpr size_t kForMaps = 16;  // filters leave a part of the memory to them
 constexpr int kProbes = 5;
 constexpr AlexOptions kOptions = {
@@ -141,6 +143,11 @@ void LeafDirectory::NewFilter(uint32_t keys, LeafInfo* info) const {
 
 void LeafDirectory::FreeFilter(const LeafInfo& info) const {
   for (uint32_t i = 0; i < info.lines; i++) arena_.Retire(info.line[i], kLine);
+}
+
+bool LeafDirectory::FilterIsFull(const LeafInfo& info, uint64_t keys) {
+  return info.has_filter() && info.lines < LeafInfo::kMostLines &&
+         keys > uint64_t{info.lines} * kMostKeysPerLine;
 }
 
 void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {

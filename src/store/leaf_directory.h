@@ -72,6 +72,8 @@ class LeafDirectory {
   // of the memory to the maps.
   void NewFilter(uint32_t keys, LeafInfo* info) const;
   void FreeFilter(const LeafInfo& info) const;
+  // With so many keys in all it would no longer deny most that are not there.
+  static bool FilterIsFull(const LeafInfo& info, uint64_t keys);
   void AddToFilter(const LeafInfo& info, uint64_t hash) const;
   // False: the key is not in the leaf. True without a filter.
   bool MayHave(const LeafInfo& info, uint64_t hash) const;

@@ -1,8 +1,15 @@
 #include "store/leaf_map.h"
 
+#include "block/leaf_fold.h"
 #include "base/pure.h"
 
 namespace omendb {
+namespace {
+
+// A leaf's filter has room for so many before it is filled anew.
+constexpr uint32_t kKeysToCome = 32;
+
+}  // namespace
 
 void LeafMap::NoteFlush() {
   LeafMapState empty = LeafMapState::kEmpty;
@@ -60,12 +67,11 @@ void LeafMap::Put(Slice low, const LeafInfo& info) {
   if (!same_filter) directory_.FreeFilter(before);
 }
 
-void LeafMap::FillFilter(LeafView* view, LeafInfo* info) const {
-  directory_.NewFilter(info->count, info);
+void LeafMap::FillFilter(const EntryList& entries, size_t first, size_t end,
+                         LeafInfo* info) const {
+  directory_.NewFilter(static_cast<uint32_t>(end - first) + kKeysToCome, info);
   if (!info->has_filter()) return;
-  for (view->First(); view->Valid(); view->Next()) {
-    directory_.AddToFilter(*info, HashKey(view->entry().key));
-  }
+  for (size_t i = first; i < end; i++) directory_.AddToFilter(*info, HashKey(entries.key(i)));
 }
 
 void LeafMap::Learn(Slice low, const Slice* next_low, LeafView* view) {
@@ -80,17 +86,19 @@ void LeafMap::Learn(Slice low, const Slice* next_low, LeafView* view) {
   info.count = view->base_count() + static_cast<uint32_t>(view->delta_count());
   info.deltas = static_cast<uint8_t>(view->deltas());
   info.flags = kNextKnown;
-  FillFilter(view, &info);
+  EntryList entries;
+  if (FoldLeaf(view, &entries).ok()) FillFilter(entries, 0, entries.size(), &info);
   Put(low, info);
 }
 
-void LeafMap::NoteWritten(Slice low, uint64_t generation, LeafView* view) {
+void LeafMap::NoteWritten(Slice low, uint64_t generation, const EntryList& entries, size_t first,
+                          size_t end) {
   if (!EnsureMap()) return;
   LeafInfo info;
   info.changed = generation;
-  info.count = view->base_count();
+  info.count = static_cast<uint32_t>(end - first);
   info.flags = kNextKnown;
-  FillFilter(view, &info);
+  FillFilter(entries, first, end, &info);
   Put(low, info);
 }
 
@@ -101,8 +109,8 @@ void LeafMap::NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t c
   if (map == 0 || !directory_.Get(map, place.low, &info)) return;
   for (uint64_t hash : added) directory_.AddToFilter(info, hash);
   info.changed = generation;
-  info.count += static_cast<uint32_t>(changes);
-  info.deltas++;
+  info.count = place.info.count + static_cast<uint32_t>(changes);
+  info.deltas = static_cast<uint8_t>(place.info.deltas + 1);
   Put(place.low, info);
 }
 

@@ -25,12 +25,13 @@ class LeafMap {
   // Before the first leaves of the index become part of the store.
   void NoteFlush();
   bool Find(Slice position, LeafPlace* place) const;
-  // The leaf that the view shows is known from now on, and where the next one begins (nullptr: it
-  // is the last).
+  // The leaf that the view shows is known from now on, and where the next one begins (nullptr: that
+  // is known, or there is none). (Moves the view.)
   void Learn(Slice low, const Slice* next_low, LeafView* view);
   bool Knows(Slice low) const;  // it was learnt or written
-  // A leaf was written anew by the flush of this generation. (Moves the view.)
-  void NoteWritten(Slice low, uint64_t generation, LeafView* view);
+  // A leaf was written anew by the flush of this generation, with entries [first, end) of a list.
+  void NoteWritten(Slice low, uint64_t generation, const EntryList& entries, size_t first,
+                   size_t end);
   // Changes were added to it as an operand.
   void NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t changes,
                   const std::vector<uint64_t>& added);
@@ -41,7 +42,7 @@ class LeafMap {
   bool EnsureMap();
   void Put(Slice low, const LeafInfo& info);
   void Refuse();
-  void FillFilter(LeafView* view, LeafInfo* info) const;
+  void FillFilter(const EntryList& entries, size_t first, size_t end, LeafInfo* info) const;
 
   LeafDirectory directory_;
   LeafMapSlot* slot_;

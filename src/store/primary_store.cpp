@@ -177,6 +177,9 @@ constexpr uint64_t kFileLimitShare = 2;
 // Families with much in them.
 constexpr Family kDataFamilies[] = {kRowsFamily, kKeysFamily};
 
+// Of a leaf, in as many files. With more RocksDB folds it.
+constexpr int kMostLeafParts = 64;
+
 // The primary maps no files.
 struct NoGuard {
   template <typename Call>
@@ -240,10 +243,23 @@ class PrimaryStoreImpl : public PrimaryStore {
   Status NewFlush(std::unique_ptr<Flush>* flush) override;
   Status Ingest(FlushFiles* files, const StoreState& state);
 
+  // Not folded: whoever flushes sees what it folds itself.
   Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
     OMENDB_RETURN_IF_ERROR(CheckOpen());
-    const rocksdb::Status s =
-        db_->Get(rocksdb::ReadOptions(), handles_[kKeysFamily], LeafKey(storage, low), value);
+    const std::string key = LeafKey(storage, low);
+    rocksdb::PinnableSlice parts[kMostLeafParts];
+    rocksdb::GetMergeOperandsOptions options;
+    options.expected_max_number_of_operands = kMostLeafParts;
+    int count = 0;
+    rocksdb::Status s = db_->GetMergeOperands(rocksdb::ReadOptions(), handles_[kKeysFamily], key,
+                                              parts, &options, &count);
+    if (s.ok()) {
+      value->clear();
+      for (int i = 0; i < count; i++) value->append(parts[i].data(), parts[i].size());
+      if (count > 0) return Status::Ok();
+      s = rocksdb::Status::NotFound();
+    }
+    if (s.IsIncomplete()) s = db_->Get(rocksdb::ReadOptions(), handles_[kKeysFamily], key, value);
     if (s.IsNotFound()) return Status::NotFound("the store has no leaf under this key");
     return s.ok() ? Status::Ok() : ReadError(s);
   }

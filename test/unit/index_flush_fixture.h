@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -131,9 +132,18 @@ class IndexFlushTest : public StoreTest {
       path_ = root_ + "/omendb";
     }
     UseDirectory(16 << 20);
+    failure_point_ = [this](const char* point) {
+      if (std::strcmp(point, "compaction_begin") == 0) compactions_held_.wait(true);
+    };
     Open();
   }
+  // Compactions that begin wait, so that operands stay operands.
+  void HoldCompactions(bool hold) {
+    compactions_held_ = hold;
+    compactions_held_.notify_all();
+  }
   void TearDown() override {
+    HoldCompactions(false);
     reader_.reset();
     StoreTest::TearDown();
   }
@@ -301,6 +311,7 @@ class IndexFlushTest : public StoreTest {
   };
 
   IndexFlushOptions options_;
+  std::atomic<bool> compactions_held_{false};
   std::unique_ptr<char, decltype(&std::free)> memory_{nullptr, std::free};
   LeafDirectory directory_;
   std::unique_ptr<ReaderStore> reader_;

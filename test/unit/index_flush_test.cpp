@@ -74,9 +74,9 @@ TEST_F(IndexFlushTest, MoreChangesThanAreFoldedAtOnceComeToTheirLeaf) {
 TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
   TestIndex index(5);
   Write(&index, Numbers(kMiddle, 400, 100));
+  HoldCompactions(true);
   for (uint32_t i = 0; i < kMostDeltas; i++) {
-    Write(&index,
-          And(Numbers(kMiddle + i * 1000 + 1, 5, 100), Numbers(kMiddle + i * 1000, 5, 100, true)));
+    Write(&index, And(Numbers(kMiddle + i * 1000 + 1, 3, 100), Numbers(kMiddle + i * 1000, 3, 100, true)));
     EXPECT_EQ(puts_, 0u);
     EXPECT_EQ(merges_, 1u);
   }
@@ -89,6 +89,28 @@ TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
   EXPECT_EQ(merges_, 1u);
   Write(&index, Numbers(kMiddle, 200, 100));
   EXPECT_EQ(puts_, 1u);
+  EXPECT_EQ(leaves_.size(), 1u);
+}
+
+// A compaction folds a leaf, of which the directory does not learn.
+TEST_F(IndexFlushTest, AFoldedLeafTakesOperandsAgain) {
+  TestIndex index(5);
+  Write(&index, Numbers(kMiddle, 400, 100));
+  for (int round = 0; round < 3; round++) {
+    HoldCompactions(true);
+    for (uint32_t i = 0; i < kMostDeltas; i++) {
+      Write(&index, Numbers(kMiddle + i * 1000 + 1, 3, 100, round % 2 != 0));
+      EXPECT_EQ(merges_, 1u) << round << ", " << i;
+    }
+    HoldCompactions(false);
+    ExpectOk(store_->Compact(0));
+  }
+  // As many as it may have with these, and none of them is there afterwards.
+  Write(&index, Numbers(kMiddle + 2, 64, 100, true));
+  EXPECT_EQ(merges_, 1u);
+  ExpectOk(store_->Compact(0));
+  Write(&index, Numbers(kMiddle + 2, 64, 100));
+  EXPECT_EQ(merges_, 1u);
   EXPECT_EQ(leaves_.size(), 1u);
 }
 
