@@ -66,13 +66,13 @@ class AlexMap<Memory>::Iterator {
 
   // The current entry. REQUIRES: Valid(). The item is the iterator's, good until it moves.
   const AlexItem& item() {
-    const Slot slot = window_[index_];
-    item_.key = KeyOf(slot, item_.buffer, &item_.tid);
-    item_.flags = alex::FlagsOf(slot.value);
-    item_.payload = slot.value & alex::kRecord
-                        ? alex::At<Record>(memory_.base(), alex::OffsetOf(slot.value))->payload()
-                        : Slice();
+    Copy(&item_);
     return item_;
+  }
+  bool Copy(AlexItem* item) const {  // false if not Valid()
+    if (!Valid()) return false;
+    AlexMap(memory_, map_).Show(alex::At<Space>(memory_.base(), space_), window_[index_], item);
+    return true;
   }
 
  private:

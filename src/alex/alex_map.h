@@ -48,6 +48,10 @@ class AlexMap {
   bool Remove(Slice key, uint64_t tid);
 
   bool Find(Slice key, uint64_t tid, AlexItem* item) const;
+  // The first entry that is not before (key, tid), the last one before it; false if there is none.
+  // As an iterator finds it, but for less.
+  bool FindNotBefore(Slice key, uint64_t tid, AlexItem* item) const;
+  bool FindBefore(Slice key, uint64_t tid, AlexItem* item) const;
 
   // Fills an empty map from entries in strictly ascending order; false = no room, the map stays
   // empty.
@@ -80,6 +84,8 @@ class AlexMap {
 
   alex::MapHeader* header() const { return alex::At<alex::MapHeader>(memory_.base(), offset_); }
   Tree tree() const { return Tree(memory_.base(), offset_); }
+  bool FindInLeaf(Slice key, uint64_t tid, bool before, AlexItem* item) const;
+  void Show(const Space* space, Slot slot, AlexItem* item) const;
   uint32_t NewRecord(Slice key, uint64_t tid, Slice payload);
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
@@ -104,3 +110,4 @@ class AlexMap {
 #include "alex/alex_grow.h"
 #include "alex/alex_iterator.h"
 #include "alex/alex_map_inl.h"
+#include "alex/alex_near.h"

@@ -36,6 +36,11 @@ class SegmentIndex {
   explicit SegmentIndex(const SegmentMap& map) : map_(map) {}
   const SegmentMap& map() const { return map_; }
   AlexStats Stats() const { return map_.Stats(); }
+  // Whether there is an entry of the key, or a tombstone.
+  bool HasKey(Slice key) const {
+    AlexItem item;
+    return map_.FindNotBefore(key, 0, &item) && item.key == key;
+  }
 
   // Entries in order, tombstones among them; also while writers add others.
   class Iterator {

@@ -135,13 +135,22 @@ KeyFingerprint FingerprintIn(uint64_t sequence, const Segment& segment, StorageI
                              Slice key) {
   KeyFingerprint fingerprint{sequence, segment.index_removals(), 0};
   SegmentIndex index;
-  if (!segment.FindIndex(storage, &index)) return fingerprint;
+  if (!segment.FindIndex(storage, &index) || !index.HasKey(key)) return fingerprint;
   SegmentIndex::Iterator at;
   at.Attach(index);
   for (at.Seek(key, 0); at.Valid() && at.entry().key == key; at.Next()) {
     fingerprint.value += Mix(at.entry().tid << 1 | (at.entry().removed ? 1 : 0)) | 1;
   }
   return fingerprint;
+}
+
+// Whether a segment but for the `skipped` newest ones has the key.
+bool SegmentsHaveKey(const ReadView& view, StorageId storage, int skipped, Slice key) {
+  for (int i = skipped; i < view.count; i++) {
+    SegmentIndex index;
+    if (view.segments[i].FindIndex(storage, &index) && index.HasKey(key)) return true;
+  }
+  return false;
 }
 
 void Append(IndexReader* reader, const IndexEntry& entry) {
@@ -221,7 +230,15 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
     }
     // What comes from now on changes the fingerprint.
     bool in_newest = !watched || reader->fingerprint.value != 0;
-    Merge merge(view, reader->storage, in_newest ? 0 : 1, leaves);
+    const int skipped = in_newest ? 0 : 1;
+    if (watched && leaves == nullptr &&
+        !SegmentsHaveKey(view, reader->storage, skipped, reader->watched)) {
+      reader->items.clear();
+      reader->bytes.clear();
+      *complete = true;
+      return Status::Ok();
+    }
+    Merge merge(view, reader->storage, skipped, leaves);
     Status status = Start(&merge, span, backward);
     // Not before: the position may be in the batch that is replaced.
     reader->items.clear();

@@ -24,7 +24,6 @@ namespace {
 constexpr size_t kSources = 16;
 // So many leaves one behind the other are read by name; from then on it is a scan.
 constexpr int kLeavesByName = 2;
-constexpr TidNumber kLastTid = (TidNumber{1} << 48) - 1;
 
 // A leaf that was read, and a place in it.
 struct Leaf {
@@ -253,12 +252,7 @@ bool LeavesMayHave(StorageEntry* entry, Slice key) {
   const LeafDirectory& directory = SharedLeafDirectory();
   AlexEpoch epoch(directory.arena(), slot);
   uint32_t map = entry->leaves.map.load(std::memory_order_acquire);
-  std::string low, high;
-  LeafInfo info;
-  if (map == 0 || !directory.Find(map, Position(key, 0), &low, &high, &info)) return true;
-  // Entries of one key may lie in two leaves.
-  if (!high.empty() && ComparePosition(key, kLastTid, high) >= 0) return true;
-  return directory.MayHave(info, HashKey(key));
+  return map == 0 || directory.MayHaveKey(map, key);
 }
 
 LeafSource* OpenLeafSource(const ReadView& view, StorageId storage, StorageEntry* entry) {

@@ -77,6 +77,8 @@ class LeafDirectory {
   void AddToFilter(const LeafInfo& info, uint64_t hash) const;
   // False: the key is not in the leaf. True without a filter.
   bool MayHave(const LeafInfo& info, uint64_t hash) const;
+  // False: no leaf of the index has the key.
+  bool MayHaveKey(uint32_t map, Slice key) const;
 
   struct Stats {
     AlexStats models;

@@ -93,7 +93,8 @@ class PrimaryStore {
   // REQUIRES: no other flush is alive.
   virtual Status NewFlush(std::unique_ptr<Flush>* flush) = 0;
 
-  // The value of a leaf, folded; kNotFound. For the flusher, which splits leaves.
+  // The value of a leaf, with its operands (folded only if there are many); kNotFound. For the
+  // flusher, which splits leaves.
   virtual Status GetLeaf(StorageId storage, Slice low, std::string* value) = 0;
   // All leaves of a storage, as they are now. REQUIRES: destroyed before the next NewFlush.
   virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;

@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "base/pure.h"
 #include "store/bus_guard.h"
@@ -49,6 +52,23 @@ class FileBytes : public SstBytes {
   const int fd_;
 };
 
+// A process maps so much of the data at most: page tables take a 512th of what it touches.
+constexpr uint64_t kMostMapped = 4ull << 30;
+constexpr uint64_t kMemoryShare = 4;  // and no more than this part of the memory
+std::atomic<uint64_t> g_mapped{0};
+
+uint64_t MappedLimit() {
+  static const uint64_t limit =
+      std::min<uint64_t>(kMostMapped, static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) /
+                                          kMemoryShare);
+  return limit;
+}
+
+// A file whose index, filter and properties are used where they are mapped. Its data, as far as
+// that is mapped too, is copied from there, which costs a fraction of a call to read it. What a
+// process reads of a region first is read all the same: it may not be in memory, and the kernel
+// then fetches a block at once, not page by page.
 class MappedTailFile : public rocksdb::FSRandomAccessFile {
  public:
   static IOStatus Open(const std::string& name,
@@ -62,14 +82,21 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     file->data_end_ = SstDataEnd(FileBytes(file->fd_), file->size_);
     if (file->data_end_ < file->size_) {
       const uint64_t page = sysconf(_SC_PAGESIZE);
-      file->map_begin_ = file->data_end_ / page * page;
+      const uint64_t data = file->data_end_ / page * page;
+      file->counted_ = g_mapped.fetch_add(data) + data <= MappedLimit() ? data : 0;
+      g_mapped.fetch_sub(data - file->counted_);
+      file->map_begin_ = data - file->counted_;
       const size_t length = file->size_ - file->map_begin_;
       void* map = mmap(nullptr, length, PROT_READ, MAP_SHARED, file->fd_, file->map_begin_);
       if (map == MAP_FAILED) {
         file->data_end_ = file->size_;  // address space is short: read it all
+        g_mapped.fetch_sub(file->counted_);
+        file->counted_ = 0;
       } else {
         file->map_ = static_cast<char*>(map);
         file->range_ = std::make_unique<MappedRange>(map, length);
+        if (file->counted_ > 0) madvise(map, file->counted_, MADV_RANDOM);
+        file->read_ = std::vector<std::atomic<bool>>(file->counted_ / kRegion);
       }
     }
     // A point read takes one block somewhere; scans ask for what they will need (Prefetch).
@@ -81,6 +108,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   ~MappedTailFile() override {
     range_.reset();
     if (map_ != nullptr) munmap(map_, size_ - map_begin_);
+    g_mapped.fetch_sub(counted_);
     if (fd_ >= 0) close(fd_);
   }
 
@@ -89,6 +117,10 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     if (offset >= data_end_ && offset <= size_) {
       n = n < size_ - offset ? n : size_ - offset;
       *result = rocksdb::Slice(map_ + (offset - map_begin_), n);
+      return IOStatus::OK();
+    }
+    if (CopyMapped(offset, n, scratch)) {
+      *result = rocksdb::Slice(scratch, n);
       return IOStatus::OK();
     }
     const ssize_t got = ReadFully(fd_, offset, n, scratch);
@@ -105,7 +137,21 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   }
 
  private:
+  static constexpr uint64_t kRegion = 64 << 10;
+
   explicit MappedTailFile(const std::string& name) : name_(name) {}
+
+  // False: it is to be read. That also tells what is wrong with a page that cannot be had.
+  bool CopyMapped(uint64_t offset, size_t n, char* to) const {
+    if (n == 0) return false;
+    bool was_read = true;
+    for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
+      if (region >= read_.size()) return false;
+      was_read = was_read && read_[region].load(std::memory_order_relaxed);
+      read_[region].store(true, std::memory_order_relaxed);
+    }
+    return was_read && CatchBusError([&] { memcpy(to, map_ + (offset - map_begin_), n); });
+  }
 
   const std::string name_;
   int fd_ = -1;
@@ -114,6 +160,8 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   uint64_t map_begin_ = 0;  // data_end_ rounded down to a page
   char* map_ = nullptr;
   std::unique_ptr<MappedRange> range_;
+  uint64_t counted_ = 0;  // of the data: mapped
+  mutable std::vector<std::atomic<bool>> read_;  // by region of it
 };
 
 class ReaderFileSystem : public rocksdb::FileSystemWrapper {

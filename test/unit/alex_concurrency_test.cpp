@@ -105,6 +105,11 @@ bool ReadPoints(AlexArena arena, Map map, uint64_t seed) {
     AlexItem item;
     right = map.Find(StableKey(n), n, &item) && item.flags == static_cast<uint8_t>(n) &&
             item.payload == (n % 5 == 0 ? "payload" : "");
+    // Nothing comes between an entry and a TID behind its own.
+    AlexItem at, before;
+    right = right && map.FindNotBefore(StableKey(n), n, &at) && at.key == StableKey(n) &&
+            at.tid == n && map.FindBefore(StableKey(n), n + 1, &before) &&
+            before.key == StableKey(n) && before.tid == n;
   }
   arena.ReturnSlot(slot);
   return right;

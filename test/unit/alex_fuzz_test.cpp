@@ -170,7 +170,9 @@ class Fuzz {
   }
   void Compare(TestMap::Iterator* it, Model::iterator at) {
     ASSERT_TRUE(it->Valid());
-    const AlexItem& item = it->item();
+    Compare(it->item(), at);
+  }
+  void Compare(const AlexItem& item, Model::iterator at) {
     ASSERT_EQ(item.key, at->first.first);
     ASSERT_EQ(item.tid, at->first.second);
     ASSERT_EQ(item.flags, at->second.flags);
@@ -185,7 +187,17 @@ class Fuzz {
     WalkFrom(position, &it);
     block_.overwrite = true;
   }
+  void FindNear(const Position& position) {
+    auto at = model_.lower_bound(position);
+    AlexItem item;
+    ASSERT_EQ(map_.FindNotBefore(position.first, position.second, &item), at != model_.end());
+    if (at != model_.end()) Compare(item, at);
+    ASSERT_EQ(map_.FindBefore(position.first, position.second, &item), at != model_.begin());
+    if (at != model_.begin()) Compare(item, std::prev(at));
+  }
   void WalkFrom(const Position& position, TestMap::Iterator* iterator) {
+    FindNear(position);
+    if (testing::Test::HasFailure()) return;
     TestMap::Iterator& it = *iterator;
     auto at = model_.lower_bound(position);
     if (random_() % 2 != 0) {
@@ -241,6 +253,7 @@ class Fuzz {
     for (auto at = model_.begin(); at != model_.end(); ++at, it.Next()) {
       Compare(&it, at);
       FindOne(at->first);
+      FindNear(at->first);
       if (testing::Test::HasFailure()) return;
     }
     ASSERT_FALSE(it.Valid());

@@ -282,6 +282,11 @@ class IndexFlushTest : public StoreTest {
       EXPECT_LE(info.deltas, kMostDeltas);
       for (uint64_t hash : leaf.hashes) ASSERT_TRUE(directory_.MayHave(info, hash));
     }
+    for (const auto& [begin, leaf] : leaves_) {
+      if (leaf.entries == 0) continue;
+      const Slice key = Slice(leaf.sample).substr(0, leaf.sample.size() - kTidSize);
+      ASSERT_TRUE(directory_.MayHaveKey(map, key));
+    }
     for (int i = 0; i < 100; i++) {
       const std::string position = RandomPosition();
       if (!directory_.Find(map, position, &low, &high, &info)) continue;

@@ -53,7 +53,7 @@ class StoreLeafTest : public StoreTest {
   }
 };
 
-TEST_F(StoreLeafTest, ReadersAppendAndThePrimaryFolds) {
+TEST_F(StoreLeafTest, ReadersAppendAndIteratorsOfThePrimaryFold) {
   Open();
   const std::string low = Position("b", 0), high = Position("x", 0);
   Put(1, low, LeafValue({{{"c", 1}, {}}, {{"d", 1}, {}}}, 10, low, high), 10);
@@ -66,7 +66,13 @@ TEST_F(StoreLeafTest, ReadersAppendAndThePrimaryFolds) {
     ExpectOk(reader->GetLeaf(1, low, &value));
     ExpectLeaf(value, want, 2);
     ExpectOk(store_->GetLeaf(1, low, &value));
-    ExpectLeaf(value, want, 0);
+    ExpectLeaf(value, want, 2);
+    std::unique_ptr<LeafIterator> at;
+    ExpectOk(store_->NewLeafIterator(1, &at));
+    at->First();
+    ASSERT_TRUE(at->Valid());
+    ExpectLeaf(at->value(), want, 0);
+    at.reset();
     for (Slice other : {Slice(""), Slice("b"), Slice(high)}) {
       EXPECT_EQ(reader->GetLeaf(1, other, &value).code(), StatusCode::kNotFound);
       EXPECT_EQ(store_->GetLeaf(1, other, &value).code(), StatusCode::kNotFound);
@@ -74,6 +80,27 @@ TEST_F(StoreLeafTest, ReadersAppendAndThePrimaryFolds) {
     EXPECT_EQ(reader->GetLeaf(2, low, &value).code(), StatusCode::kNotFound);
     Open();
   }
+}
+
+TEST_F(StoreLeafTest, ThePrimaryFoldsALeafInManyParts) {
+  std::atomic<bool> held{true};
+  failure_point_ = [&held](const char* point) {
+    if (std::string(point) == "compaction_begin") held.wait(true);
+  };
+  Open();
+  Words want = {{{"a", 1}, {}}};
+  Put(1, "", LeafValue(want, 10), 10);
+  std::string value;
+  for (Lsn i = 1; i <= 70; i++) {
+    const Words words = {{{"b", i}, {}}, {{"b", i / 2}, {"", true}}};
+    Merge(1, "", DeltaValue(words, 10 + i), 10 + i);
+    Apply(words, &want);
+    ExpectOk(store_->GetLeaf(1, "", &value));
+    ExpectLeaf(value, want, i < 64 ? i : 0);
+  }
+  held = false;
+  held.notify_all();
+  store_.reset();  // it refers to what is of this test
 }
 
 TEST_F(StoreLeafTest, CompactionFoldsOperandsAndKeepsBounds) {
