@@ -20,6 +20,7 @@
 #include <span>
 #include <vector>
 
+#include "alex/approach.h"
 #include "alex/builder.h"
 #include "alex/tree.h"
 
@@ -52,6 +53,10 @@ class AlexMap {
   // As an iterator finds it, but for less.
   bool FindNotBefore(Slice key, uint64_t tid, AlexItem* item) const;
   bool FindBefore(Slice key, uint64_t tid, AlexItem* item) const;
+  // For one of these or Find, if there are other maps to ask as well.
+  alex::Approach ApproachTo(Slice key, uint64_t tid) const {
+    return alex::Approach(memory_.base(), tree().space(tree().root_space()), key, tid);
+  }
 
   // Fills an empty map from entries in strictly ascending order; false = no room, the map stays
   // empty.

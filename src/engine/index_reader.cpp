@@ -1,5 +1,8 @@
 #include "engine/index_reader.h"
 
+#include <algorithm>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -144,13 +147,38 @@ KeyFingerprint FingerprintIn(uint64_t sequence, const Segment& segment, StorageI
   return fingerprint;
 }
 
-// Whether a segment but for the `skipped` newest ones has the key.
-bool SegmentsHaveKey(const ReadView& view, StorageId storage, int skipped, Slice key) {
-  for (int i = skipped; i < view.count; i++) {
-    SegmentIndex index;
-    if (view.segments[i].FindIndex(storage, &index) && index.HasKey(key)) return true;
+// Where entries of a key may be.
+struct KeyPlaces {
+  bool newest = true;  // of the segments
+  bool others = true;
+  bool leaves = true;
+  bool any() const { return newest || others || leaves; }
+};
+
+// Takes the fingerprint of the key that is watched: what comes from now on changes it.
+KeyPlaces FindWatched(const ReadView& view, IndexReader* reader) {
+  SegmentIndex indexes[kSegmentCount];
+  alex::Approach approaches[kSegmentCount + 1];
+  size_t count = 0;
+  for (int i = 0; i < view.count; i++) {
+    if (!view.segments[i].FindIndex(reader->storage, &indexes[count])) continue;
+    approaches[count] = indexes[count].map().ApproachTo(reader->watched, 0);
+    count++;
   }
-  return false;
+  KeyPlaces places;
+  std::optional<LeafProbe> leaves;
+  places.leaves = StoreHasLeaves(reader->entry);
+  if (places.leaves) {
+    leaves.emplace(reader->entry, reader->watched, std::span(approaches, count + 1));
+  }
+  reader->fingerprint =
+      FingerprintIn(view.newest_sequence, view.segments[0], reader->storage, reader->watched);
+  places.newest = reader->fingerprint.value != 0;
+  places.others = std::any_of(indexes, indexes + count, [&](const SegmentIndex& index) {
+    return index.HasKey(reader->watched);
+  });
+  if (places.leaves) places.leaves = leaves->MayHave();
+  return places;
 }
 
 void Append(IndexReader* reader, const IndexEntry& entry) {
@@ -213,32 +241,28 @@ int ReadIndexBatch(IndexReader* reader, const IndexSpan& span, bool backward, in
   CHECK_FOR_INTERRUPTS();
   ReadView view;
   ReadPin(&view);
-  bool watched = !reader->watched.empty();
-  bool in_leaves = StoreHasLeaves(reader->entry);
-  Guarded([&] {
-    // A key that is watched is all that is read.
-    if (watched && in_leaves) in_leaves = LeavesMayHave(reader->entry, reader->watched);
-    return Status::Ok();
-  });
-  LeafSource* leaves = in_leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
+  KeyPlaces places;
+  if (reader->watched.empty()) {
+    places.leaves = StoreHasLeaves(reader->entry);
+  } else {
+    // It is all that is read.
+    Guarded([&] {
+      places = FindWatched(view, reader);
+      return Status::Ok();
+    });
+  }
+  LeafSource* leaves =
+      places.leaves ? OpenLeafSource(view, reader->storage, reader->entry) : nullptr;
   VisitFailurePoint("index_batch");
   const char* name = RelationGetRelationName(reader->index);
   Guarded([&] {
-    if (watched) {
-      reader->fingerprint =
-          FingerprintIn(view.newest_sequence, view.segments[0], reader->storage, reader->watched);
-    }
-    // What comes from now on changes the fingerprint.
-    bool in_newest = !watched || reader->fingerprint.value != 0;
-    const int skipped = in_newest ? 0 : 1;
-    if (watched && leaves == nullptr &&
-        !SegmentsHaveKey(view, reader->storage, skipped, reader->watched)) {
+    if (!places.any()) {
       reader->items.clear();
       reader->bytes.clear();
       *complete = true;
       return Status::Ok();
     }
-    Merge merge(view, reader->storage, skipped, leaves);
+    Merge merge(view, reader->storage, places.newest ? 0 : 1, leaves);
     Status status = Start(&merge, span, backward);
     // Not before: the position may be in the batch that is replaced.
     reader->items.clear();

@@ -246,13 +246,13 @@ bool StoreHasLeaves(const StorageEntry* entry) {
   return entry == nullptr || entry->leaves.state != LeafMapState::kEmpty;
 }
 
-bool LeavesMayHave(StorageEntry* entry, Slice key) {
+LeafProbe::LeafProbe(StorageEntry* entry, Slice key, std::span<alex::Approach> approaches) {
   uint32_t slot = LeafDirectorySlot();
-  if (entry == nullptr || slot == AlexArena::kNoSlot || entry->leaves.map.load() == 0) return true;
+  if (entry == nullptr || slot == AlexArena::kNoSlot || entry->leaves.map.load() == 0) return;
   const LeafDirectory& directory = SharedLeafDirectory();
-  AlexEpoch epoch(directory.arena(), slot);
+  epoch_.emplace(directory.arena(), slot);
   uint32_t map = entry->leaves.map.load(std::memory_order_acquire);
-  return map == 0 || directory.MayHaveKey(map, key);
+  if (map != 0) probe_ = directory.ProbeKey(map, key, approaches);
 }
 
 LeafSource* OpenLeafSource(const ReadView& view, StorageId storage, StorageEntry* entry) {

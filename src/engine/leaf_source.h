@@ -4,9 +4,13 @@
 // changed.
 #pragma once
 
+#include <optional>
+#include <span>
+
 #include "base/index_entry.h"
 #include "base/status.h"
 #include "pg/read_view.h"
+#include "store/leaf_directory.h"
 
 namespace omendb {
 
@@ -15,9 +19,18 @@ struct StorageEntry;
 // False: the store has no leaves of the index that the view could need. REQUIRES: the view is pinned.
 bool StoreHasLeaves(const StorageEntry* entry);
 
-// False: no leaf of the index has the key, at the view's generation or at any later one that could
-// matter to it. REQUIRES: the view is pinned, called inside Guarded.
-bool LeavesMayHave(StorageEntry* entry, Slice key);
+// Asks whether the leaves of an index may have a key, at the view's generation or at any later one
+// that could matter to it. approaches: as for LeafDirectory::ProbeKey. REQUIRES: the view is pinned,
+// used inside one Guarded.
+class LeafProbe {
+ public:
+  LeafProbe(StorageEntry* entry, Slice key, std::span<alex::Approach> approaches);
+  bool MayHave() const { return probe_.MayHave(); }
+
+ private:
+  std::optional<AlexEpoch> epoch_;
+  LeafDirectory::KeyProbe probe_;
+};
 
 // Moves over the entries of all leaves of an index. REQUIRES: called inside Guarded.
 class LeafSource {

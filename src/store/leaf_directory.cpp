@@ -201,24 +201,40 @@ void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {
   });
 }
 
-bool LeafDirectory::MayHave(const LeafInfo& info, uint64_t hash) const {
-  if (!info.has_filter()) return true;
-  uint64_t* words = LineOf(info, hash);
+bool LeafDirectory::KeyProbe::MayHave() const {
+  if (line == nullptr) return true;
   bool may = true;
   ForBits(hash, [&](uint32_t word, uint64_t bit) {
-    may = (std::atomic_ref<uint64_t>(words[word]).load(std::memory_order_relaxed) & bit) != 0;
+    // It is only read: atomic_ref wants a place that may be written.
+    auto* const place = const_cast<uint64_t*>(&line[word]);
+    may = (std::atomic_ref<uint64_t>(*place).load(std::memory_order_relaxed) & bit) != 0;
     return may;
   });
   return may;
 }
 
-bool LeafDirectory::MayHaveKey(uint32_t map, Slice key) const {
+bool LeafDirectory::MayHave(const LeafInfo& info, uint64_t hash) const {
+  return KeyProbe{info.has_filter() ? LineOf(info, hash) : nullptr, hash}.MayHave();
+}
+
+LeafDirectory::KeyProbe LeafDirectory::ProbeKey(uint32_t map, Slice key,
+                                                std::span<alex::Approach> approaches) const {
   // The last leaf that may have entries of the key has them all if it does not begin among them.
+  const Map leaves(arena_, map);
+  const MapKey last(key, kLastTid);
+  approaches.back() = leaves.ApproachTo(last, 1);
+  alex::ApproachAll(approaches);
   AlexItem item;
-  if (!Map(arena_, map).FindBefore(MapKey(key, kLastTid), 1, &item)) return true;
+  if (!leaves.FindBefore(last, 1, &item)) return {};
   const LeafInfo info = InfoOf(item);
-  if ((info.flags & kNextKnown) == 0 || ComparePosition(key, 0, LowOf(item.key)) < 0) return true;
-  return MayHave(info, HashKey(key));
+  if ((info.flags & kNextKnown) == 0 || ComparePosition(key, 0, LowOf(item.key)) < 0 ||
+      !info.has_filter()) {
+    return {};
+  }
+  const uint64_t hash = HashKey(key);
+  const KeyProbe probe{LineOf(info, hash), hash};
+  __builtin_prefetch(probe.line);
+  return probe;
 }
 
 uint64_t* LeafDirectory::LineOf(const LeafInfo& info, uint64_t hash) const {

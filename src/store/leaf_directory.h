@@ -16,6 +16,7 @@
 //      nor in the filter is not in the index.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "alex/alex_arena.h"
@@ -77,8 +78,15 @@ class LeafDirectory {
   void AddToFilter(const LeafInfo& info, uint64_t hash) const;
   // False: the key is not in the leaf. True without a filter.
   bool MayHave(const LeafInfo& info, uint64_t hash) const;
-  // False: no leaf of the index has the key.
-  bool MayHaveKey(uint32_t map, Slice key) const;
+  // The line of a filter that says whether the index has a key; it is on its way into the cache.
+  struct KeyProbe {
+    const uint64_t* line = nullptr;  // nullptr: there is none to ask
+    uint64_t hash = 0;
+    bool MayHave() const;  // false: no leaf of the index has the key
+  };
+  // approaches: has room for one more, the last; they come to their places meanwhile. The probe is
+  // good as long as the epoch.
+  KeyProbe ProbeKey(uint32_t map, Slice key, std::span<alex::Approach> approaches) const;
 
   struct Stats {
     AlexStats models;
