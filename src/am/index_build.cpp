@@ -65,8 +65,8 @@ void RestartEvaluation(IndexInfo* info, IndexEvaluation* evaluation) {
 
 enum class EndedRow { kIndexed, kNotWanted, kFailed };
 
-// For a row that has ended and only older snapshots see. Its expressions may fail: that can be why it
-// was deleted, and heap does not look at it.
+// For a row that has ended and only older snapshots see. Its expressions may fail: that can be why
+// it was deleted, and heap does not look at it.
 EndedRow EvaluateEnded(IndexInfo* info, IndexEvaluation* evaluation) {
   if (info->ii_Expressions == NIL && info->ii_Predicate == NIL) {
     return Evaluate(info, evaluation) ? EndedRow::kIndexed : EndedRow::kNotWanted;

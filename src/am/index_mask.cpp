@@ -80,7 +80,8 @@ void AddMask(Relation index, const void* statement) {
                                      : repalloc(g_masks, capacity * sizeof(Mask)));
     g_mask_capacity = capacity;
   }
-  g_masks[g_mask_count++] = {index, method, statement, GetCurrentTransactionNestLevel(), g_planning};
+  g_masks[g_mask_count++] = {index, method, statement, GetCurrentTransactionNestLevel(),
+                             g_planning};
   ApplyMasks();
 }
 
