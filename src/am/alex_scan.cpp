@@ -2,6 +2,7 @@
 #include "am/alex.h"
 #include "am/dead_entries.h"
 #include "am/index_quals.h"
+#include "pg/failure_point.h"
 #include "pg/shown_entries.h"
 
 extern "C" {
@@ -149,8 +150,8 @@ void Prepare(IndexScanDesc scan) {
   }
   MemoryContextSwitchTo(caller);
   // Heap may use a TID again between the batch and the fetch. An MVCC snapshot does not see the new
-  // row; ON CONFLICT, which looks at what is not committed yet, would take it for one of the key. It
-  // cannot compare the keys again, for those with a NULL it does not take for equal.
+  // row; ON CONFLICT, which looks at what is not committed yet, would take it for one of the key.
+  // It cannot compare the keys again, for those with a NULL it does not take for equal.
   bool sees_newer =
       scan->xs_snapshot != nullptr && scan->xs_snapshot->snapshot_type == SNAPSHOT_DIRTY;
   state->shown = scan->xs_want_itup || sees_newer;
@@ -206,7 +207,11 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
     if (!EntryMatches(state->quals, entry.key)) continue;
     scan->xs_heaptid = NumberToTid(entry.tid);
     scan->xs_recheck = state->quals->recheck;
-    if (scan->xs_want_itup) ShowTuple(scan, entry);
+    if (scan->xs_want_itup) {
+      ShowTuple(scan, entry);
+    } else if (state->shown) {
+      VisitFailurePoint("newest_entry");
+    }
     return true;
   }
   if (state->shown) NothingShown();
