@@ -23,7 +23,9 @@ CREATE ACCESS METHOD alex TYPE INDEX HANDLER omendb.alex_handler;
 COMMENT ON ACCESS METHOD alex IS 'learned index (ALEX) for omendb tables';
 
 -- Operator families and classes are btree's, of the same names, for the orders that have
--- memcomparable bytes (src/pg/index_codec.cpp): what btree can do with an operator, alex can.
+-- memcomparable bytes (src/pg/index_codec.cpp): what btree can do with an operator, alex can. The
+-- classes are found without a schema, as btree's are: pg_index names btree's class for a unique
+-- index (am/index_hooks.h), and its definition, made from that, has to find alex's.
 DO $$
 DECLARE
   btree constant oid = (SELECT oid FROM pg_am WHERE amname = 'btree');
@@ -61,7 +63,7 @@ BEGIN
       FROM pg_amop JOIN pg_operator ON pg_operator.oid = amopopr
       WHERE amopfamily = family.oid AND amoplefttype = class.opcintype
         AND amoprighttype = class.opcintype;
-      EXECUTE format('CREATE OPERATOR CLASS omendb.%I %s FOR TYPE %s USING alex FAMILY omendb.%I AS %s',
+      EXECUTE format('CREATE OPERATOR CLASS pg_catalog.%I %s FOR TYPE %s USING alex FAMILY omendb.%I AS %s',
         class.opcname, CASE WHEN class.opcdefault THEN 'DEFAULT' END, class.type, family.opfname,
         CASE WHEN class.first THEN operators ELSE 'STORAGE ' || class.type END);
     END LOOP;

@@ -130,3 +130,19 @@ INSERT INTO with_nulls VALUES (5, NULL), (4, NULL) ON CONFLICT (k) DO UPDATE SET
 RESET statement_timeout;
 SELECT * FROM with_nulls ORDER BY k;
 DROP TABLE with_nulls;
+
+-- ON CONFLICT finds a key with NULLs that are not distinct.
+SET statement_timeout = '60s';
+CREATE TABLE nothing_twice (a int, b text, n int, UNIQUE NULLS NOT DISTINCT (a, b));
+CREATE TABLE nothing_twice_heap (a int, b text, n int) USING heap;
+CREATE UNIQUE INDEX ON nothing_twice_heap USING alex (a, b) NULLS NOT DISTINCT;
+INSERT INTO nothing_twice VALUES (1, NULL, 1), (NULL, NULL, 1);
+INSERT INTO nothing_twice_heap TABLE nothing_twice;
+INSERT INTO nothing_twice VALUES (1, NULL, 2), (2, NULL, 2) ON CONFLICT DO NOTHING;
+INSERT INTO nothing_twice VALUES (NULL, NULL, 2) ON CONFLICT (a, b) DO UPDATE SET n = excluded.n;
+INSERT INTO nothing_twice_heap VALUES (1, NULL, 2), (2, NULL, 2) ON CONFLICT DO NOTHING;
+INSERT INTO nothing_twice_heap VALUES (NULL, NULL, 2) ON CONFLICT (a, b) DO UPDATE SET n = excluded.n;
+SELECT * FROM nothing_twice ORDER BY a, b;
+SELECT * FROM nothing_twice_heap ORDER BY a, b;
+DROP TABLE nothing_twice, nothing_twice_heap;
+RESET statement_timeout;

@@ -32,6 +32,7 @@ constexpr uint8_t kSortedDistinct = 0x02;  // it has a null that equals nothing
 struct Build {
   Relation table, index;
   const IndexCodec* codec;
+  bool is_unique;
   bool nulls_distinct;
   Tuplesortstate* sort;
   StringInfoData key, payload, bytes;
@@ -114,7 +115,6 @@ void WriteSorted(Build* build, StorageId storage) {
   } else {
     StartIndexWriter(&to.writer, build->index, storage);
   }
-  bool is_unique = build->index->rd_index->indisunique;
   StringInfoData live_key;  // of the last live entry
   initStringInfo(&live_key);
   bool has_live = false;
@@ -125,7 +125,7 @@ void WriteSorted(Build* build, StorageId storage) {
     auto* bytes = DatumGetByteaPP(datum);
     SortedEntry sorted =
         ParseSorted(Slice(VARDATA_ANY(bytes), static_cast<size_t>(VARSIZE_ANY_EXHDR(bytes))));
-    if (is_unique && (sorted.flags & kSortedAlive) != 0) {
+    if (build->is_unique && (sorted.flags & kSortedAlive) != 0) {
       if ((sorted.flags & kSortedDistinct) == 0) {
         if (has_live && SliceOf(live_key) == sorted.entry.key) {
           RaiseDuplicated(*build, sorted.entry);
@@ -182,6 +182,8 @@ IndexBuildResult* alex_build(Relation table, Relation index, IndexInfo* info) {
   build.table = table;
   build.index = index;
   build.codec = NewIndexCodec(index);
+  // Not what pg_index says: VACUUM FULL and CLUSTER build invalid indexes again without a check.
+  build.is_unique = info->ii_Unique;
   build.nulls_distinct = !index->rd_index->indnullsnotdistinct;
   initStringInfo(&build.key);
   initStringInfo(&build.payload);

@@ -2,6 +2,7 @@
 #include "am/alex.h"
 #include "am/dead_entries.h"
 #include "am/index_quals.h"
+#include "pg/failure_point.h"
 #include "pg/shown_entries.h"
 
 extern "C" {
@@ -46,12 +47,11 @@ struct AlexScan {
   bool complete;    // the range has no more behind the batch
   int count, next;  // entries of the batch, the next one to look at
   int limit;
-  bool index_only;   // entries may be shown without a look at their rows
+  bool shown;        // entries may be shown without a look at their rows, or at newer ones
   uint64 round;      // of the batch, if so: shown_entries.h
   bool has_current;  // current_* is the entry last given
   Place current, marked;
   bool has_mark;
-  bool recheck;
   MemoryContext tuple_context;  // what xs_itup is made in
 };
 
@@ -65,7 +65,7 @@ void SavePosition(Place* place, const IndexEntry& entry) {
 }
 
 void ReadBatch(AlexScan* scan, const IndexSpan& span, bool backward) {
-  if (scan->index_only) scan->round = StartShownBatch();
+  if (scan->shown) scan->round = StartShownBatch();
   scan->count = ReadIndexBatch(scan->reader, span, backward, scan->limit, &scan->complete);
   scan->next = 0;
   scan->backward = backward;
@@ -84,7 +84,7 @@ void DropBatch(AlexScan* scan) {
 
 // The next entry in the direction, wherever the last one was. False at the end.
 bool NextEntry(AlexScan* scan, bool backward, IndexEntry* entry) {
-  if (scan->index_only && scan->next < scan->count && !MayShowFrom(scan->round)) DropBatch(scan);
+  if (scan->shown && scan->next < scan->count && !MayShowFrom(scan->round)) DropBatch(scan);
   for (;;) {
     if (!scan->in_range) {
       if (!NextIndexRange(scan->quals, backward, &scan->range)) return false;
@@ -149,11 +149,12 @@ void Prepare(IndexScanDesc scan) {
     RescanIndexQuals(state->quals, scan->indexRelation, scan->keyData, scan->numberOfKeys);
   }
   MemoryContextSwitchTo(caller);
-  // Heap may use a TID again between the batch and the fetch: an MVCC snapshot does not see the new
-  // row, but ON CONFLICT, which looks at what is not committed yet, must compare the key.
+  // Heap may use a TID again between the batch and the fetch. An MVCC snapshot does not see the new
+  // row; ON CONFLICT, which looks at what is not committed yet, would take it for one of the key.
+  // It cannot compare the keys again, for those with a NULL it does not take for equal.
   bool sees_newer =
       scan->xs_snapshot != nullptr && scan->xs_snapshot->snapshot_type == SNAPSHOT_DIRTY;
-  state->recheck = state->quals->recheck || sees_newer;
+  state->shown = scan->xs_want_itup || sees_newer;
   pgstat_count_index_scan(scan->indexRelation);
 }
 
@@ -201,16 +202,19 @@ bool alex_gettuple(IndexScanDesc scan, ScanDirection direction) {
   if (state->reader == nullptr) return false;
   Prepare(scan);
   if (scan->kill_prior_tuple && state->current.at_entry) NoteDead(scan);
-  state->index_only = scan->xs_want_itup;
   IndexEntry entry;
   while (NextEntry(state, ScanDirectionIsBackward(direction), &entry)) {
     if (!EntryMatches(state->quals, entry.key)) continue;
     scan->xs_heaptid = NumberToTid(entry.tid);
-    scan->xs_recheck = state->recheck;
-    if (scan->xs_want_itup) ShowTuple(scan, entry);
+    scan->xs_recheck = state->quals->recheck;
+    if (scan->xs_want_itup) {
+      ShowTuple(scan, entry);
+    } else if (state->shown) {
+      VisitFailurePoint("newest_entry");
+    }
     return true;
   }
-  if (state->index_only) NothingShown();
+  if (state->shown) NothingShown();
   return false;
 }
 
@@ -231,7 +235,7 @@ int64 alex_getbitmap(IndexScanDesc scan, TIDBitmap* bitmap) {
 }
 
 void alex_endscan(IndexScanDesc scan) {
-  if (ScanOf(scan)->index_only) NothingShown();
+  if (ScanOf(scan)->shown) NothingShown();
   if (ScanOf(scan)->dead != nullptr) RemoveDeadEntries(ScanOf(scan)->dead);
   if (ScanOf(scan)->reader != nullptr) CloseIndexReader(ScanOf(scan)->reader);
 }

@@ -101,7 +101,9 @@ void OmendbUtility(PlannedStmt* planned, const char* query, bool read_only_tree,
   PublicationCheck publication = StartPublicationCheck(planned->utilityStmt);
   ProcessUtility_hook_type next =
       g_next_utility != nullptr ? g_next_utility : standard_ProcessUtility;
+  MaskForUtility(planned);
   next(planned, query, read_only_tree, context, params, environment, destination, completion);
+  UnmaskUtility(planned);
   FinishPublicationCheck(publication);
   if (creates_database) CopyToCreated(reinterpret_cast<CreatedbStmt*>(planned->utilityStmt));
   if (OidIsValid(dropped)) ForgetDroppedDatabase(dropped, can_forget);

@@ -8,6 +8,7 @@
 extern "C" {
 #include "access/relscan.h"
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
 #include "executor/executor.h"
@@ -16,7 +17,9 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
 }
@@ -34,11 +37,11 @@ struct IndexEvaluation {
   bool nulls[INDEX_MAX_KEYS];
 };
 
-void StartEvaluation(Relation table, IndexInfo* info, IndexEvaluation* evaluation) {
+void StartEvaluation(IndexInfo* info, TupleTableSlot* slot, IndexEvaluation* evaluation) {
   evaluation->estate = CreateExecutorState();
   evaluation->econtext = GetPerTupleExprContext(evaluation->estate);
-  evaluation->slot = table_slot_create(table, nullptr);
-  evaluation->econtext->ecxt_scantuple = evaluation->slot;
+  evaluation->slot = slot;
+  evaluation->econtext->ecxt_scantuple = slot;
   evaluation->predicate = ExecPrepareQual(info->ii_Predicate, evaluation->estate);
 }
 
@@ -50,6 +53,56 @@ bool Evaluate(IndexInfo* info, IndexEvaluation* evaluation) {
   }
   FormIndexDatum(info, evaluation->slot, evaluation->estate, evaluation->values, evaluation->nulls);
   return true;
+}
+
+// After an error in an evaluation: its state goes as that of an aborted query does.
+void RestartEvaluation(IndexInfo* info, IndexEvaluation* evaluation) {
+  MemoryContextDelete(evaluation->estate->es_query_cxt);
+  info->ii_ExpressionsState = NIL;
+  info->ii_PredicateState = nullptr;
+  StartEvaluation(info, evaluation->slot, evaluation);
+}
+
+enum class EndedRow { kIndexed, kNotWanted, kFailed };
+
+// For a row that has ended and only older snapshots see. Its expressions may fail: that can be why
+// it was deleted, and heap does not look at it.
+EndedRow EvaluateEnded(IndexInfo* info, IndexEvaluation* evaluation) {
+  if (info->ii_Expressions == NIL && info->ii_Predicate == NIL) {
+    return Evaluate(info, evaluation) ? EndedRow::kIndexed : EndedRow::kNotWanted;
+  }
+  // No subtransactions there, and without one errors cannot be caught.
+  if (IsInParallelMode()) return EndedRow::kFailed;
+  MemoryContext caller = CurrentMemoryContext;
+  ResourceOwner owner = CurrentResourceOwner;
+  volatile EndedRow result = EndedRow::kFailed;
+  BeginInternalSubTransaction(nullptr);
+  MemoryContextSwitchTo(caller);
+  PG_TRY();
+  {
+    result = Evaluate(info, evaluation) ? EndedRow::kIndexed : EndedRow::kNotWanted;
+    ReleaseCurrentSubTransaction();
+  }
+  PG_CATCH();
+  {
+    MemoryContextSwitchTo(caller);
+    ErrorData* error = CopyErrorData();
+    FlushErrorState();
+    RollbackAndReleaseCurrentSubTransaction();
+    CurrentResourceOwner = owner;
+    int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+    if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES ||
+        category == ERRCODE_INTERNAL_ERROR) {
+      ReThrowError(error);
+    }
+    FreeErrorData(error);
+    RestartEvaluation(info, evaluation);
+    result = EndedRow::kFailed;
+  }
+  PG_END_TRY();
+  MemoryContextSwitchTo(caller);
+  CurrentResourceOwner = owner;
+  return result;
 }
 
 void EndEvaluation(IndexInfo* info, IndexEvaluation* evaluation) {
@@ -136,6 +189,11 @@ void TellStandbys(Relation table, FullXid missing_before) {
   LogIndexCleanup(table, missing_before);
 }
 
+// A row that ended before the snapshot is not in the index.
+void NoteMissing(Snapshot snapshot, FullXid* unseen_before) {
+  *unseen_before = Max(*unseen_before, WidenXid(snapshot->xmax));
+}
+
 // What tells whether updates in place have changed what an index is made of. Unless another index
 // had these columns at the time, they may have: an older snapshot must not come to the row by the
 // new key. Those of the primary are waited for.
@@ -203,7 +261,7 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
                                      BlockNumber count, IndexBuildCallback callback,
                                      void* callback_state, TableScanDesc scan) {
   IndexEvaluation evaluation;
-  StartEvaluation(table, info, &evaluation);
+  StartEvaluation(info, table_slot_create(table, nullptr), &evaluation);
   TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
   bool builds = scan == nullptr || scan->rs_parallel != nullptr;  // else amcheck compares
   Snapshot own_snapshot = nullptr;
@@ -232,6 +290,7 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
     }
     id.alias = 0;
     BuildDecision decision{true, true, true};
+    bool evaluated = false;
     if (beside_writers) {
       RowInSnapshot seen = DecideBesideWriters(table, storage, id, snapshot, oldest_xmin,
                                                CurrentSoleVersion(scan), evaluation.slot);
@@ -240,12 +299,18 @@ double omendb_index_build_range_scan(Relation table, Relation index, struct Inde
       if (decision.index_it) {
         NoteOlderKeys(table, storage, id, oldest_xmin, evaluation.slot, &older);
       }
+      if (seen == RowInSnapshot::kEnded) {
+        EndedRow ended = EvaluateEnded(info, &evaluation);
+        if (ended == EndedRow::kFailed) NoteMissing(snapshot, &older.unseen_before);
+        if (ended != EndedRow::kIndexed) continue;
+        evaluated = true;
+      }
     } else if (snapshot == SnapshotAny) {
       decision = DecideRow(table, storage, id, info, any_visible, oldest_xmin,
                            CurrentSoleVersion(scan), evaluation.slot);
     }
     if (decision.counts) live_rows += 1;
-    if (!decision.index_it || !Evaluate(info, &evaluation)) continue;
+    if (!decision.index_it || !(evaluated || Evaluate(info, &evaluation))) continue;
     ItemPointerData tid;
     EncodeTid(id, &tid);
     callback(index, &tid, evaluation.values, evaluation.nulls, decision.alive, callback_state);
@@ -285,11 +350,12 @@ void Advance(IndexedTids* tids) {
 void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo* info,
                                 Snapshot snapshot, struct ValidateIndexState* state) {
   IndexEvaluation evaluation;
-  StartEvaluation(table, info, &evaluation);
+  StartEvaluation(info, table_slot_create(table, nullptr), &evaluation);
   TransactionId oldest_xmin = GetOldestNonRemovableTransactionId(table);
   StorageId storage = StorageOf(table);
   TableScanDesc scan = table_beginscan_strat(table, SnapshotAny, 0, nullptr, true, false);
   IndexedTids indexed{state->tuplesort, {}, false, false};
+  FullXid unseen_before = 0;
   while (omendb_scan_getnextslot(scan, ForwardScanDirection, evaluation.slot)) {
     CHECK_FOR_INTERRUPTS();
     RowId id = DecodeTid(&evaluation.slot->tts_tid);
@@ -306,7 +372,13 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
       Advance(&indexed);
     }
     if (indexed.have && ItemPointerEquals(&indexed.current, &tid)) continue;
-    if (!Evaluate(info, &evaluation)) continue;
+    if (seen == RowInSnapshot::kEnded) {
+      EndedRow ended = EvaluateEnded(info, &evaluation);
+      if (ended == EndedRow::kFailed) NoteMissing(snapshot, &unseen_before);
+      if (ended != EndedRow::kIndexed) continue;
+    } else if (!Evaluate(info, &evaluation)) {
+      continue;
+    }
     // The unique check sees the row itself and its rivals by TID, as for any insertion.
     bool check = info->ii_Unique && seen == RowInSnapshot::kVisible;
     index_insert(index, evaluation.values, evaluation.nulls, &tid, table,
@@ -315,7 +387,7 @@ void omendb_index_validate_scan(Relation table, Relation index, struct IndexInfo
   }
   table_endscan(scan);
   EndEvaluation(info, &evaluation);
-  TellStandbys(table, MissingBefore(oldest_xmin));
+  TellStandbys(table, Max(unseen_before, MissingBefore(oldest_xmin)));
 }
 
 }  // namespace omendb

@@ -7,9 +7,9 @@ extern "C" {
 #include "catalog/indexing.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_proc.h"
-#include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -46,41 +46,44 @@ bool IsOurHandler(Oid function) {
   return ours;
 }
 
-Oid MethodOf(Oid opclass) {
+// The class of the same order that another method has: alex's have the names of btree's. One that
+// somebody else made is its own.
+Oid ClassFor(Oid method, Oid opclass) {
   HeapTuple tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for opclass %u", opclass);
-  Oid method = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(tuple))->opcmethod;
+  auto* form = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(tuple));
+  Oid other = InvalidOid;
+  if (form->opcnamespace == PG_CATALOG_NAMESPACE && form->opcmethod != method) {
+    other = GetSysCacheOid3(CLAAMNAMENSP, Anum_pg_opclass_oid, ObjectIdGetDatum(method),
+                            NameGetDatum(&form->opcname), ObjectIdGetDatum(form->opcnamespace));
+  }
+  bool pair = OidIsValid(other) && get_opclass_input_type(other) == form->opcintype;
   ReleaseSysCache(tuple);
-  return method;
+  return pair ? other : opclass;
 }
 
-// The class of the same order that another method has. Only the defaults of a type are sure to be
-// a pair; any other class is its own.
-Oid ClassFor(Oid method, Oid opclass) {
-  Oid type = get_opclass_input_type(opclass);
-  Oid from = MethodOf(opclass);
-  if (from == method || GetDefaultOpClass(type, from) != opclass) return opclass;
-  Oid other = GetDefaultOpClass(type, method);
-  return OidIsValid(other) && get_opclass_input_type(other) == type ? other : opclass;
+oidvector* OpclassesIn(HeapTuple index_row) {
+  bool isnull;
+  Datum classes = SysCacheGetAttr(INDEXRELID, index_row, Anum_pg_index_indclass, &isnull);
+  return reinterpret_cast<oidvector*>(DatumGetPointer(classes));
 }
 
 // Gives an index the operator classes of a method, in pg_index and, for this session, in the
-// relation cache, which keeps an open index's families when it is invalidated, and those of one
-// that this transaction made in any case. The support functions are the same.
+// relation cache, which keeps an open index's families and row of pg_index when it is invalidated,
+// and those of one that this transaction made in any case. The support functions are the same.
 void SetOpclasses(Relation index, Oid method) {
   Relation catalog = table_open(IndexRelationId, RowExclusiveLock);
   HeapTuple tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(RelationGetRelid(index)));
   if (!HeapTupleIsValid(tuple)) {
     elog(ERROR, "cache lookup failed for index %u", RelationGetRelid(index));
   }
-  bool isnull;
-  Datum classes = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull);
-  auto* opclasses = reinterpret_cast<oidvector*>(DatumGetPointer(classes));
+  oidvector* opclasses = OpclassesIn(tuple);
+  oidvector* cached = OpclassesIn(index->rd_indextuple);
   bool changed = false;
   for (int i = 0; i < opclasses->dim1; i++) {
     Oid other = ClassFor(method, opclasses->values[i]);
     if (other == opclasses->values[i]) continue;
-    opclasses->values[i] = other;
+    opclasses->values[i] = cached->values[i] = other;
     index->rd_opfamily[i] = get_opclass_family(other);
     changed = true;
   }

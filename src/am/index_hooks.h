@@ -5,8 +5,8 @@
 //
 // - PRIMARY KEY and UNIQUE: the raw constraint has a method's name (constraint_method.cpp)
 // - foreign keys: the method of the key's operator classes in pg_index (UseBtreeOpclasses)
-// - ON CONFLICT, and row comparisons in the executor: rd_rel->relam in the relation cache, for the
-//   time of the statement (index_mask.cpp)
+// - ON CONFLICT, row comparisons in the executor, REFRESH … CONCURRENTLY and ADD … USING INDEX:
+//   rd_rel->relam in the relation cache, for the time of the statement (index_mask.cpp)
 // - the planner: IndexOptInfo (planner_indexes.cpp)
 #pragma once
 
@@ -27,7 +27,7 @@ Oid AlexMethod();
 bool IsAlexIndex(Relation index);
 
 // For ambuild: gives a unique index btree's operator classes in pg_index, and `index` their
-// families. Other indexes stay as they are, and classes that are not the default of their type.
+// families. Other indexes stay as they are, and classes that are not the extension's.
 void UseBtreeOpclasses(Relation index);
 
 // Undoes it. See alter_type.cpp.
@@ -39,6 +39,10 @@ PlannedStmt* ChooseConstraintMethods(PlannedStmt* planned, bool* read_only_tree)
 // alter_type.cpp and attach_partition.cpp: before ALTER TABLE.
 void PrepareColumnTypeChanges(Node* statement);
 void CheckAttachedKeys(Node* statement);
+
+// index_mask.cpp: around a utility statement. After an error Unmask is not called.
+void MaskForUtility(const PlannedStmt* statement);
+void UnmaskUtility(const PlannedStmt* statement);
 
 // In the files of these names, for InstallIndexHooks.
 void InstallIndexMask();

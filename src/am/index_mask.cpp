@@ -1,6 +1,7 @@
-// For ON CONFLICT and for row comparisons the executor demands that an index is btree's: it looks
-// at rd_rel->relam in the relation cache. During such a statement the entries of its alex indexes
-// say so. What the index is called by, rd_indam, stays alex's.
+// For ON CONFLICT and for row comparisons the executor demands that an index is btree's, as REFRESH
+// MATERIALIZED VIEW CONCURRENTLY does and ADD PRIMARY KEY or UNIQUE USING INDEX: they look at
+// rd_rel->relam in the relation cache. During such a statement the entries of its alex indexes say
+// so. What the index is called by, rd_indam, stays alex's.
 //
 // The planner, which such a statement may call again (functions, foreign keys), must not see that:
 // it would read a metapage that is none. So while it plans, the masks of the statements around it
@@ -18,14 +19,22 @@ extern "C" {
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -36,10 +45,10 @@ namespace {
 
 struct Mask {
   Relation index;
-  Oid method;        // what relam is without it
-  QueryDesc* query;  // the statement
-  int nest_level;    // of transactions, when it started
-  int planning;      // g_planning, when it started
+  Oid method;             // what relam is without it
+  const void* statement;  // a QueryDesc or PlannedStmt
+  int nest_level;         // of transactions, when it started
+  int planning;           // g_planning, when it started
 };
 
 Mask* g_masks = nullptr;
@@ -59,7 +68,7 @@ void ApplyMasks() {
   }
 }
 
-void AddMask(Relation index, QueryDesc* query) {
+void AddMask(Relation index, const void* statement) {
   Oid method = index->rd_rel->relam;
   for (int i = 0; i < g_mask_count; i++) {
     if (g_masks[i].index == index) method = g_masks[i].method;
@@ -71,12 +80,13 @@ void AddMask(Relation index, QueryDesc* query) {
                                      : repalloc(g_masks, capacity * sizeof(Mask)));
     g_mask_capacity = capacity;
   }
-  g_masks[g_mask_count++] = {index, method, query, GetCurrentTransactionNestLevel(), g_planning};
+  g_masks[g_mask_count++] = {index, method, statement, GetCurrentTransactionNestLevel(),
+                             g_planning};
   ApplyMasks();
 }
 
 // The table of the index is locked.
-void MaskIndex(Oid oid, bool only_unique, QueryDesc* query) {
+void MaskIndex(Oid oid, bool only_unique, const void* statement) {
   if (g_owner == nullptr) g_owner = ResourceOwnerCreate(TopTransactionResourceOwner, "alex masks");
   ResourceOwner caller = CurrentResourceOwner;
   Relation index = index_open(oid, AccessShareLock);
@@ -86,7 +96,7 @@ void MaskIndex(Oid oid, bool only_unique, QueryDesc* query) {
     CurrentResourceOwner = g_owner;
     RelationIncrementReferenceCount(index);
     CurrentResourceOwner = caller;
-    AddMask(index, query);
+    AddMask(index, statement);
   }
   index_close(index, NoLock);
 }
@@ -118,15 +128,15 @@ void MaskAgain(Datum, Oid relation) {
   }
 }
 
-void MaskUniqueIndexes(Relation table, QueryDesc* query) {
+void MaskUniqueIndexes(Relation table, const void* statement) {
   List* indexes = RelationGetIndexList(table);
   ListCell* cell;
-  foreach (cell, indexes) MaskIndex(lfirst_oid(cell), true, query);
+  foreach (cell, indexes) MaskIndex(lfirst_oid(cell), true, statement);
   list_free(indexes);
 }
 
 // Rows may go to any partition; the server opens those when it gets there.
-void MaskPartitions(Oid parent, QueryDesc* query) {
+void MaskPartitions(Oid parent, const void* statement) {
   List* tables = find_all_inheritors(parent, NoLock, nullptr);
   ListCell* cell;
   foreach (cell, tables) {
@@ -136,7 +146,7 @@ void MaskPartitions(Oid parent, QueryDesc* query) {
     if (oid == parent || !ConditionalLockRelationOid(oid, AccessShareLock)) continue;
     Relation table = try_relation_open(oid, NoLock);
     if (table != nullptr) {
-      MaskUniqueIndexes(table, query);
+      MaskUniqueIndexes(table, statement);
       relation_close(table, NoLock);
     }
   }
@@ -222,6 +232,57 @@ void VisitPlan(const Plan* plan, QueryDesc* query) {
   VisitPlan(plan->righttree, query);
 }
 
+void MaskForRefresh(const RefreshMatViewStmt* refresh, const void* statement) {
+  if (!refresh->concurrent) return;
+  // The lock that the statement takes lets this one in.
+  Oid oid = RangeVarGetRelid(refresh->relation, AccessShareLock, true);
+  if (!OidIsValid(oid)) return;
+  Relation view = relation_open(oid, NoLock);
+  if (view->rd_rel->relkind == RELKIND_MATVIEW) MaskUniqueIndexes(view, statement);
+  relation_close(view, NoLock);
+}
+
+// Whether the command may make indexes of the table again, which a mask would keep it from: an
+// index that is held open is neither built nor dropped.
+bool MayRebuildIndexes(const AlterTableCmd* command) {
+  switch (command->subtype) {
+    case AT_AddColumn:
+    case AT_AlterColumnType:
+    case AT_SetAccessMethod:
+    case AT_SetLogged:
+    case AT_SetUnLogged:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Of the commands that have one, the index that a constraint is to get.
+void MaskForAlter(const AlterTableStmt* alter, const void* statement) {
+  if (alter->objtype != OBJECT_TABLE) return;
+  List* names = NIL;
+  ListCell* cell;
+  foreach (cell, alter->cmds) {
+    AlterTableCmd* command = lfirst_node(AlterTableCmd, cell);
+    if (MayRebuildIndexes(command)) return;
+    if (command->subtype != AT_AddConstraint) continue;
+    Constraint* constraint = castNode(Constraint, command->def);
+    if (constraint->indexname != nullptr) names = lappend(names, constraint->indexname);
+  }
+  if (names == NIL || RecoveryInProgress()) return;
+  // The server raises what is wrong.
+  Oid table = RangeVarGetRelid(alter->relation, NoLock, true);
+  if (!OidIsValid(table) || !pg_class_ownercheck(table, GetUserId())) return;
+  LockRelationOid(table, AccessExclusiveLock);
+  Oid schema = get_rel_namespace(table);
+  foreach (cell, names) {
+    Oid index = get_relname_relid(static_cast<char*>(lfirst(cell)), schema);
+    if (OidIsValid(index) && IndexGetRelation(index, true) == table) {
+      MaskIndex(index, true, statement);
+    }
+  }
+}
+
 void IndexMaskStart(QueryDesc* query, int flags) {
   if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0) {
     VisitPlan(query->plannedstmt->planTree, query);
@@ -232,7 +293,7 @@ void IndexMaskStart(QueryDesc* query, int flags) {
 
 void IndexMaskEnd(QueryDesc* query) {
   (g_next_end != nullptr ? g_next_end : standard_ExecutorEnd)(query);
-  RemoveMasks(true, [query](const Mask& mask) { return mask.query == query; });
+  RemoveMasks(true, [query](const Mask& mask) { return mask.statement == query; });
 }
 
 PlannedStmt* PlanUnmasked(Query* query, const char* text, int cursor_options,
@@ -275,6 +336,19 @@ void AtSubtransactionEnd(SubXactEvent event, SubTransactionId, SubTransactionId,
 }
 
 }  // namespace
+
+void MaskForUtility(const PlannedStmt* statement) {
+  const Node* node = statement->utilityStmt;
+  if (IsA(node, RefreshMatViewStmt)) {
+    MaskForRefresh(reinterpret_cast<const RefreshMatViewStmt*>(node), statement);
+  } else if (IsA(node, AlterTableStmt)) {
+    MaskForAlter(reinterpret_cast<const AlterTableStmt*>(node), statement);
+  }
+}
+
+void UnmaskUtility(const PlannedStmt* statement) {
+  RemoveMasks(true, [statement](const Mask& mask) { return mask.statement == statement; });
+}
 
 void InstallIndexMask() {
   g_next_start = ExecutorStart_hook;

@@ -57,8 +57,9 @@ $primary->safe_psql('postgres', 'CHECKPOINT');
 $primary->safe_psql('postgres', <<'SQL');
 DELETE FROM t WHERE id % 500 = 0;
 UPDATE t SET id = id + 100000 WHERE id % 700 = 1;
-UPDATE t SET v = v + 1 WHERE id % 3 = 0;
 BEGIN; DELETE FROM t WHERE id % 400 = 7; ROLLBACK;
+-- Last, for a commit brings the WAL of what was rolled back to disk.
+UPDATE t SET v = v + 1 WHERE id % 3 = 0;
 SQL
 my $before = $primary->safe_psql('postgres', $visible);
 $primary->wait_for_catchup($standby);
