@@ -65,7 +65,9 @@ Status IndexFlush::TakeChanges(const LeafPlace& place, IndexChanges* entries, bo
     }
     if (changes_.count() == 0) first_change_ = Position(entry.key, entry.tid);
     changes_.Add(entry);
-    if (!entry.removed) hashes_.push_back(HashKey(entry.key));
+    if (entry.removed) continue;
+    hashes_.push_back(HashKey(entry.key));
+    leaves_->PrepareMerge(place, hashes_.back());
   }
   delta_.clear();
   return changes_.Finish(generation_, &delta_);
@@ -90,8 +92,8 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
     OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
     return Rewrite(storage, std::move(place), entries, more);
   }
-  const bool full = LeafDirectory::FilterIsFull(place.info, place.info.count + changes_.count());
-  if (more || full || !FitsAsOperand(place.info)) {
+  if (more || LeafMap::WantsNewFilter(place.info, changes_.count(), false) ||
+      !FitsAsOperand(place.info)) {
     // What is known of a leaf may be older than its last fold.
     OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
@@ -100,7 +102,9 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
     if (more || !FitsAsOperand(place.info)) {
       return Rewrite(storage, std::move(place), entries, more);
     }
-    if (full) leaves_->Learn(place.low, nullptr, &view_);
+    if (LeafMap::WantsNewFilter(place.info, changes_.count(), true)) {
+      leaves_->Learn(place.low, nullptr, &view_);
+    }
   }
   OMENDB_RETURN_IF_ERROR(flush_->MergeLeaf(storage, place.low, delta_));
   leaves_->NoteMerged(place, generation_, changes_.count(), hashes_);

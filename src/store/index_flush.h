@@ -25,7 +25,7 @@ class IndexChanges {
 };
 
 // A reader merges the operands of a leaf by itself: at most so many.
-inline constexpr uint32_t kMostDeltas = 16;
+inline constexpr uint32_t kMostDeltas = 24;
 
 struct IndexFlushOptions {
   // So many changes of one leaf are folded at a time: keeps the worker's memory small when an index

@@ -1,6 +1,14 @@
 // Keys of a map: 0 for the first leaf, whose low position is empty; 1 and the low position for all
 // others. So they are prefix-free, as AlexMap wants them.
 //
+// Their payloads:
+//   padding to a multiple of 8 behind the key, as records of a map begin at such a place
+//   uint64    generation that changed the leaf last << 28 | entries << 12 | operands << 4 |
+//             lines << 1 | whether the next leaf is known
+//   uint32[]  lines; room for six at least, so that nearly all records are equally large and one
+//             that goes makes room for any other
+// The first word changes where it stands.
+//
 // A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses
 // one line of 64 bytes and five bits in it. Each line is a block of the arena by itself: leaves grow
 // and split all at about the same time, and blocks of one size can be used again by all.
@@ -17,11 +25,11 @@ namespace omendb {
 namespace {
 
 constexpr size_t kLine = 64;
-// Nearly seven bits for each key: with the records of the leaves less than 1.1 bytes of memory an
-// entry. One key in twenty that is not there seems to be.
-constexpr uint32_t kKeysPerLine = 76;
-// One in twelve.
-constexpr uint32_t kMostKeysPerLine = 92;
+// More than six bits for each key: with the records of the leaves less than 1.1 bytes of memory an
+// entry. One key in seventeen that is not there seems to be.
+constexpr uint32_t kKeysPerLine = 80;
+// One in ten.
+constexpr uint32_t kMostKeysPerLine = 100;
 constexpr size_t kForMaps = 16;  // filters leave a part of the memory to them
 constexpr int kProbes = 5;
 constexpr AlexOptions kOptions = {
@@ -70,9 +78,38 @@ class MapKey {
 
 Slice LowOf(Slice key) { return key.substr(1); }
 
+struct StoredInfo {
+  uint64_t word;
+  uint32_t line[LeafInfo::kMostLines + 1];
+
+  static constexpr uint32_t kLeastLines = 6;
+  static size_t Padding(Slice key) { return (8 - key.size() % 8) % 8; }
+  static size_t Size(uint32_t lines) {
+    return offsetof(StoredInfo, line) + sizeof(uint32_t) * std::max(lines, kLeastLines);
+  }
+  static uint64_t Word(const LeafInfo& info) {
+    const uint64_t count = std::min(info.count, LeafInfo::kMostCount);
+    return info.changed << 28 | count << 12 | uint64_t{info.deltas} << 4 |
+           uint64_t{info.lines} << 1 | (info.flags & kNextKnown);
+  }
+};
+
+// That of an item that Find or an iterator gave. It is const but for the word.
+StoredInfo* StoredOf(const AlexItem& item) {
+  const char* stored = item.payload.data() + StoredInfo::Padding(item.key);
+  return reinterpret_cast<StoredInfo*>(const_cast<char*>(stored));
+}
+
 LeafInfo InfoOf(const AlexItem& item) {
+  StoredInfo* const stored = StoredOf(item);
+  const uint64_t word = std::atomic_ref(stored->word).load(std::memory_order_relaxed);
   LeafInfo info;
-  std::memcpy(&info, item.payload.data(), sizeof(info));
+  info.changed = word >> 28;
+  info.count = static_cast<uint32_t>(word >> 12 & LeafInfo::kMostCount);
+  info.deltas = static_cast<uint8_t>(word >> 4);
+  info.lines = static_cast<uint8_t>(word >> 1 & 7);
+  info.flags = static_cast<uint8_t>(word & kNextKnown);
+  std::copy_n(stored->line, info.lines, info.line);
   return info;
 }
 
@@ -148,9 +185,27 @@ bool LeafDirectory::Find(uint32_t map, Slice position, std::string* low, std::st
 }
 
 bool LeafDirectory::Put(uint32_t map, Slice low, const LeafInfo& info) const {
-  return Map(arena_, map)
-             .Put(MapKey(low), 0, 0, Slice(reinterpret_cast<const char*>(&info), sizeof(info))) !=
-         AlexPut::kNoRoom;
+  StoredInfo stored{StoredInfo::Word(info), {}};
+  std::copy_n(info.line, info.lines, stored.line);
+  const MapKey key(low);
+  char payload[7 + sizeof(stored)] = {};
+  const size_t padding = StoredInfo::Padding(key);
+  std::memcpy(payload + padding, &stored, sizeof(stored));
+  const Slice bytes(payload, padding + StoredInfo::Size(info.lines));
+  return Map(arena_, map).Put(key, 0, 0, bytes) != AlexPut::kNoRoom;
+}
+
+bool LeafDirectory::Update(uint32_t map, Slice low, uint64_t changed, uint32_t count,
+                           uint8_t deltas, LeafInfo* info) const {
+  AlexItem item;
+  if (!Map(arena_, map).Find(MapKey(low), 0, &item)) return false;
+  *info = InfoOf(item);
+  info->changed = changed;
+  info->count = count;
+  info->deltas = deltas;
+  std::atomic_ref(StoredOf(item)->word)
+      .store(StoredInfo::Word(*info), std::memory_order_relaxed);
+  return true;
 }
 
 bool LeafDirectory::Get(uint32_t map, Slice low, LeafInfo* info) const {
@@ -199,6 +254,10 @@ void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {
     std::atomic_ref<uint64_t>(words[word]).fetch_or(bit, std::memory_order_relaxed);
     return true;
   });
+}
+
+void LeafDirectory::PrepareAddToFilter(const LeafInfo& info, uint64_t hash) const {
+  if (info.has_filter()) __builtin_prefetch(LineOf(info, hash), 1);
 }
 
 bool LeafDirectory::KeyProbe::MayHave() const {

@@ -26,15 +26,14 @@
 
 namespace omendb {
 
-// What is known of a leaf. A map's payload, in memory only.
+// What is known of a leaf.
 struct LeafInfo {
-  static constexpr uint32_t kMostLines = 8;
-  uint64_t changed = 0;     // generation of the flush that changed it last
-  uint32_t count = 0;       // entries, at most
-  uint8_t deltas = 0;       // operands that no fold is known to have taken in
-  uint8_t flags = 0;        // kNextKnown
-  uint8_t lines = 0;        // of its filter, 0 = it has none
-  uint8_t unused = 0;
+  static constexpr uint32_t kMostLines = 7, kMostCount = 0xffff;
+  uint64_t changed = 0;            // generation of the flush that changed it last; 36 bits
+  uint32_t count = 0;              // entries, at most; no more than kMostCount is told
+  uint8_t deltas = 0;              // operands that no fold is known to have taken in
+  uint8_t flags = 0;               // kNextKnown
+  uint8_t lines = 0;               // of its filter, 0 = it has none
   uint32_t line[kMostLines] = {};  // offsets
   bool has_filter() const { return lines != 0; }
 };
@@ -67,6 +66,10 @@ class LeafDirectory {
   // Adds or replaces; false = no room, the entry is as it was. The filter that it had stays taken.
   bool Put(uint32_t map, Slice low, const LeafInfo& info) const;
   bool Get(uint32_t map, Slice low, LeafInfo* info) const;
+  // Changes what is known of a leaf but for its flags and its filter, where it stands. *info: all of
+  // it afterwards. False: it is not there.
+  bool Update(uint32_t map, Slice low, uint64_t changed, uint32_t count, uint8_t deltas,
+              LeafInfo* info) const;
   void Remove(uint32_t map, Slice low) const;
 
   // A filter for so many keys, with none; without room info has no filter. Filters leave the last
@@ -76,6 +79,8 @@ class LeafDirectory {
   // With so many keys in all it would no longer deny most that are not there.
   static bool FilterIsFull(const LeafInfo& info, uint64_t keys);
   void AddToFilter(const LeafInfo& info, uint64_t hash) const;
+  // Brings what that needs into the cache.
+  void PrepareAddToFilter(const LeafInfo& info, uint64_t hash) const;
   // False: the key is not in the leaf. True without a filter.
   bool MayHave(const LeafInfo& info, uint64_t hash) const;
   // The line of a filter that says whether the index has a key; it is on its way into the cache.

@@ -6,10 +6,14 @@
 namespace omendb {
 namespace {
 
-// A leaf's filter has room for so many before it is filled anew.
+// A new filter has room for so many more.
 constexpr uint32_t kKeysToCome = 32;
 
 }  // namespace
+
+bool LeafMap::WantsNewFilter(const LeafInfo& info, uint64_t changes, bool soon) {
+  return LeafDirectory::FilterIsFull(info, info.count + changes + (soon ? kKeysToCome : 0));
+}
 
 void LeafMap::NoteFlush() {
   LeafMapState empty = LeafMapState::kEmpty;
@@ -55,16 +59,12 @@ void LeafMap::Refuse() {
 
 void LeafMap::Put(Slice low, const LeafInfo& info) {
   LeafInfo before;
-  uint32_t map = slot_->map;
-  const bool same_filter = directory_.Get(map, low, &before) && before.lines == info.lines &&
-                           before.line[0] == info.line[0];
-  if (!directory_.Put(map, low, info)) {
-    // One that the map has goes with the map.
-    if (!same_filter) directory_.FreeFilter(info);
-    Refuse();
-    return;
+  directory_.Get(slot_->map, low, &before);
+  if (!directory_.Put(slot_->map, low, info)) {
+    directory_.FreeFilter(info);
+    return Refuse();
   }
-  if (!same_filter) directory_.FreeFilter(before);
+  directory_.FreeFilter(before);
 }
 
 void LeafMap::FillFilter(const EntryList& entries, size_t first, size_t end,
@@ -102,16 +102,20 @@ void LeafMap::NoteWritten(Slice low, uint64_t generation, const EntryList& entri
   Put(low, info);
 }
 
+void LeafMap::PrepareMerge(const LeafPlace& place, uint64_t hash) const {
+  directory_.PrepareAddToFilter(place.info, hash);
+}
+
 void LeafMap::NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t changes,
                          const std::vector<uint64_t>& added) {
   LeafInfo info;
   uint32_t map = slot_->map;
-  if (map == 0 || !directory_.Get(map, place.low, &info)) return;
+  const uint32_t count = place.info.count + static_cast<uint32_t>(changes);
+  if (map == 0 || !directory_.Update(map, place.low, generation, count,
+                                     static_cast<uint8_t>(place.info.deltas + 1), &info)) {
+    return;
+  }
   for (uint64_t hash : added) directory_.AddToFilter(info, hash);
-  info.changed = generation;
-  info.count = place.info.count + static_cast<uint32_t>(changes);
-  info.deltas = static_cast<uint8_t>(place.info.deltas + 1);
-  Put(place.low, info);
 }
 
 void LeafMap::NoteDeleted(Slice low) {

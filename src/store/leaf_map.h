@@ -32,6 +32,10 @@ class LeafMap {
   // A leaf was written anew by the flush of this generation, with entries [first, end) of a list.
   void NoteWritten(Slice low, uint64_t generation, const EntryList& entries, size_t first,
                    size_t end);
+  // Whether changes fill the leaf's filter so much, now or soon, that it should be learnt again.
+  static bool WantsNewFilter(const LeafInfo& info, uint64_t changes, bool soon);
+  // A key with this hash will be among the changes of the leaf.
+  void PrepareMerge(const LeafPlace& place, uint64_t hash) const;
   // Changes were added to it as an operand.
   void NoteMerged(const LeafPlace& place, uint64_t generation, uint64_t changes,
                   const std::vector<uint64_t>& added);

@@ -53,8 +53,8 @@ class FileBytes : public SstBytes {
 };
 
 // A process maps so much of the data at most: page tables take a 512th of what it touches.
-constexpr uint64_t kMostMapped = 4ull << 30;
-constexpr uint64_t kMemoryShare = 4;  // and no more than this part of the memory
+constexpr uint64_t kMostMapped = 8ull << 30;
+constexpr uint64_t kMemoryShare = 2;  // and no more than this part of the memory
 std::atomic<uint64_t> g_mapped{0};
 
 uint64_t MappedLimit() {

@@ -76,7 +76,8 @@ TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
   Write(&index, Numbers(kMiddle, 400, 100));
   HoldCompactions(true);
   for (uint32_t i = 0; i < kMostDeltas; i++) {
-    Write(&index, And(Numbers(kMiddle + i * 1000 + 1, 3, 100), Numbers(kMiddle + i * 1000, 3, 100, true)));
+    Write(&index,
+          And(Numbers(kMiddle + i * 1000 + 1, 2, 100), Numbers(kMiddle + i * 1000, 2, 100, true)));
     EXPECT_EQ(puts_, 0u);
     EXPECT_EQ(merges_, 1u);
   }
@@ -95,7 +96,7 @@ TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
 // A compaction folds a leaf, of which the directory does not learn.
 TEST_F(IndexFlushTest, AFoldedLeafTakesOperandsAgain) {
   TestIndex index(5);
-  Write(&index, Numbers(kMiddle, 400, 100));
+  Write(&index, Numbers(kMiddle, 300, 100));
   for (int round = 0; round < 3; round++) {
     HoldCompactions(true);
     for (uint32_t i = 0; i < kMostDeltas; i++) {
@@ -106,10 +107,10 @@ TEST_F(IndexFlushTest, AFoldedLeafTakesOperandsAgain) {
     ExpectOk(store_->Compact(0));
   }
   // As many as it may have with these, and none of them is there afterwards.
-  Write(&index, Numbers(kMiddle + 2, 64, 100, true));
+  Write(&index, Numbers(kMiddle + 2, 120, 100, true));
   EXPECT_EQ(merges_, 1u);
   ExpectOk(store_->Compact(0));
-  Write(&index, Numbers(kMiddle + 2, 64, 100));
+  Write(&index, Numbers(kMiddle + 2, 120, 100));
   EXPECT_EQ(merges_, 1u);
   EXPECT_EQ(leaves_.size(), 1u);
 }
@@ -267,8 +268,7 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
   EXPECT_EQ(known_, leaves_.size());
 }
 
-// An operand adds to the filter that its leaf has: if there is no room to note it, that goes once.
-TEST_F(IndexFlushTest, WithoutRoomForAnOperandTheFilterIsFreedOnce) {
+TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   UseDirectory(LeafDirectory::MinimumSize());
   TestIndex index(5);
   Write(&index, Numbers(kMiddle, 2000, 10));
@@ -280,6 +280,10 @@ TEST_F(IndexFlushTest, WithoutRoomForAnOperandTheFilterIsFreedOnce) {
   }
   Write(&index, Numbers(kMiddle + 1, 5, 1));
   EXPECT_EQ(merges_, 1u);
+  ASSERT_NE(index.slot.map, 0u);
+  EXPECT_EQ(known_, 2 * leaves_.size());
+  // Leaves do. What one has goes once.
+  Write(&index, Numbers(kMiddle + 1, 2000, 10));
   ASSERT_EQ(index.slot.state, LeafMapState::kRefused);
   std::set<uint32_t> taken;
   LeafInfo filter;
