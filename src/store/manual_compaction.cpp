@@ -10,11 +10,12 @@ namespace omendb {
 
 ManualCompaction::ManualCompaction(rocksdb::DB* db,
                                    const std::vector<rocksdb::ColumnFamilyHandle*>& handles,
-                                   std::vector<KeyRange> ranges,
+                                   std::vector<KeyRange> ranges, BottomLevel bottom,
                                    std::function<uint64_t()> passed_blocks)
     : db_(db),
       handles_(handles),
       ranges_(std::move(ranges)),
+      bottom_(bottom),
       passed_blocks_(std::move(passed_blocks)) {
   // The thread, and those that it starts, take no signals: they are for the owner.
   SignalBlock block;
@@ -42,8 +43,9 @@ Status ManualCompaction::Compact(const KeyRange& range) {
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   options.canceled = &canceled_;
-  // Values at the bottom are folded again even if nothing lies above them.
-  options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  options.bottommost_level_compaction = bottom_ == BottomLevel::kRewrite
+                                            ? rocksdb::BottommostLevelCompaction::kForceOptimized
+                                            : rocksdb::BottommostLevelCompaction::kSkip;
   const bool all = range.low.empty() && range.high.empty();
   const rocksdb::Slice low(range.low), high(range.high);
   rocksdb::Status s;

@@ -22,12 +22,16 @@ struct KeyRange {
   std::string low, high;
 };
 
+// Whether values at the bottom are folded again even if nothing lies above them.
+enum class BottomLevel { kRewrite, kKeep };
+
 class ManualCompaction {
  public:
   // passed_blocks: how many damaged blocks compactions have stepped over so far. The database and
   // its handles stay open until the compaction has ended.
   ManualCompaction(rocksdb::DB* db, const std::vector<rocksdb::ColumnFamilyHandle*>& handles,
-                   std::vector<KeyRange> ranges, std::function<uint64_t()> passed_blocks);
+                   std::vector<KeyRange> ranges, BottomLevel bottom,
+                   std::function<uint64_t()> passed_blocks);
   ~ManualCompaction() { Stop(); }
   ManualCompaction(const ManualCompaction&) = delete;
   ManualCompaction& operator=(const ManualCompaction&) = delete;
@@ -48,6 +52,7 @@ class ManualCompaction {
   rocksdb::DB* const db_;
   const std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   const std::vector<KeyRange> ranges_;
+  const BottomLevel bottom_;
   const std::function<uint64_t()> passed_blocks_;
   std::atomic<bool> canceled_{false}, ended_{false};
   Status status_;  // the thread's until ended_

@@ -177,6 +177,10 @@ constexpr uint64_t kFileLimitShare = 2;
 // Families with much in them.
 constexpr Family kDataFamilies[] = {kRowsFamily, kKeysFamily};
 
+// Leaves are settled if so many times what lies above the bottom is as much as the bottom: so many
+// times is an entry written at most before it comes there.
+constexpr uint64_t kSettleShare = 20;
+
 // Of a leaf, in as many files. With more RocksDB folds it.
 constexpr int kMostLeafParts = 64;
 
@@ -306,6 +310,8 @@ class PrimaryStoreImpl : public PrimaryStore {
     return FindUnresolved(storage, 0, oldest, &ranges);
   }
 
+  bool SettleLeaves() override;
+
   size_t obsolete_files() const override { return file_system_->queued_files(); }
   uint64_t obsolete_bytes() const override { return file_system_->queued_bytes(); }
   size_t UnlinkObsoleteFiles() override {
@@ -333,6 +339,12 @@ class PrimaryStoreImpl : public PrimaryStore {
   }
 
  private:
+  std::unique_ptr<ManualCompaction> NewCompaction(std::vector<KeyRange> ranges,
+                                                  BottomLevel bottom) {
+    return std::make_unique<ManualCompaction>(
+        db_, handles_, std::move(ranges), bottom,
+        [listener = listener_] { return listener->passed_blocks(); });
+  }
   Status FindUnresolved(StorageId storage, FullXid below, FullXid* oldest,
                         std::vector<KeyRange>* ranges);
   uint64_t FamilySize(Family family, StorageId storage) const {
@@ -382,8 +394,9 @@ class PrimaryStoreImpl : public PrimaryStore {
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   Status open_error_;
   bool best_efforts_;
-  std::unique_ptr<ManualCompaction> compaction_;
+  std::unique_ptr<ManualCompaction> compaction_, settling_;
   StoreState state_;
+  uint64_t settled_ = 0;  // the generation that SettleLeaves looked at last
   Sizes sizes_[kFamilies];
   uint64_t flushes_ = 0;
 };
@@ -525,10 +538,27 @@ Status PrimaryStoreImpl::StartCompaction(StorageId storage, FullXid unresolved_b
   } else {
     for (Family family : kOurFamilies) ranges.push_back({family, "", ""});
   }
-  compaction_ = std::make_unique<ManualCompaction>(
-      db_, handles_, std::move(ranges),
-      [listener = listener_] { return listener->passed_blocks(); });
+  settling_.reset();
+  compaction_ = NewCompaction(std::move(ranges), BottomLevel::kRewrite);
   return Status::Ok();
+}
+
+bool PrimaryStoreImpl::SettleLeaves() {
+  if (db_ == nullptr || compaction_ != nullptr || settled_ == state_.generation) return false;
+  if (settling_ != nullptr && !settling_->ended()) return false;
+  settling_.reset();
+  settled_ = state_.generation;
+  rocksdb::ColumnFamilyMetaData family;
+  db_->GetColumnFamilyMetaData(handles_[kKeysFamily], &family);
+  uint64_t above = 0, bottom = 0;  // of the levels with anything in them
+  for (const rocksdb::LevelMetaData& level : family.levels) {
+    if (level.size == 0) continue;
+    above += bottom;
+    bottom = level.size;
+  }
+  if (above * kSettleShare < bottom || above == 0) return false;
+  settling_ = NewCompaction({{kKeysFamily, "", ""}}, BottomLevel::kKeep);
+  return true;
 }
 
 // The keys of the storage, cut to where its files have unresolved versions of xids below `below`.
@@ -581,6 +611,7 @@ void PrimaryStoreImpl::Close() {
   SignalBlock block;
   // Its end stays to be seen.
   if (compaction_ != nullptr) compaction_->Stop();
+  settling_.reset();
   for (rocksdb::ColumnFamilyHandle* handle : handles_) {
     if (!db_->DestroyColumnFamilyHandle(handle).ok()) continue;
   }

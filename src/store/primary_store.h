@@ -108,6 +108,10 @@ class PrimaryStore {
   // True once it has ended, with what came of it (kUnavailable: cancelled), or if there is none.
   virtual bool CompactionEnded(Status* status) = 0;
   virtual void CancelCompaction() = 0;
+  // For when nobody writes: starts to fold what flushes have left of index leaves above the bottom
+  // level, once after a flush and if that is enough to be worth it, so that a reader finds a leaf
+  // in one place. True if it has started. A compaction that is started ends it.
+  virtual bool SettleLeaves() = 0;
   // The same, waited for.
   Status Compact(StorageId storage);
 

@@ -46,6 +46,7 @@ namespace {
 
 constexpr long kIdleMs = 100;
 constexpr int kRetryMs = 1000;
+constexpr int kSettleAfterMs = 5000;  // of no flush
 constexpr int kReopenMs = 5000;
 
 // Runs C++ code that may throw; what it throws becomes a Status.
@@ -98,6 +99,7 @@ class StoreWorker {
   std::string reported_;                       // last failure in the log: each is reported once
   std::map<std::string, TimestampTz> warned_;  // when, by how the warning begins
   TimestampTz last_second_ = 0;
+  TimestampTz last_flush_ = 0;  // of a segment
   TimestampTz retry_at_ = 0;
 };
 
@@ -260,7 +262,10 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
   SegmentFlush flush(segment, sequence);
   Status status = Commit(&flush);
   ReportWriteFailure(status);
-  if (status.ok() && segment != nullptr) g_shared->counters.flushes++;
+  if (status.ok() && segment != nullptr) {
+    g_shared->counters.flushes++;
+    last_flush_ = GetCurrentTimestamp();
+  }
   return status.ok();
 }
 
@@ -420,6 +425,7 @@ void StoreWorker::EverySecond() {
   UnlinkFiles();
   WakeSessionsThatHoldFiles();
   FlushStoragesIfDropped();
+  if (TimestampDifferenceExceeds(last_flush_, now, kSettleAfterMs)) store_->SettleLeaves();
   std::string text = store_->Describe();
   LWLockAcquire(StoreTextLock(), LW_EXCLUSIVE);
   strlcpy(g_shared->store_description, text.c_str(), sizeof(g_shared->store_description));

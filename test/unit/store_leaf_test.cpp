@@ -120,6 +120,48 @@ TEST_F(StoreLeafTest, CompactionFoldsOperandsAndKeepsBounds) {
   EXPECT_EQ(value, LeafValue(want, 28, low, high));
 }
 
+TEST_F(StoreLeafTest, LeavesSettleIfEnoughLiesAboveTheBottom) {
+  Open();
+  constexpr int kLeaves = 300, kCount = 400;
+  EXPECT_FALSE(store_->SettleLeaves());
+  Build(1, kLeaves, kCount, 10);
+  ExpectOk(store_->Compact(1));
+  const auto change = [&](int leaves, Lsn lsn) {
+    FlushLeaves(lsn, [&](auto* flush) {
+      for (int leaf = 0; leaf < leaves; leaf++) {
+        const Words words = {{{Int8Key(leaf * kCount * 10 + 5), 1}, {}}};
+        ExpectOk(flush->MergeLeaf(1, LowOf(leaf, kCount), DeltaValue(words, lsn)));
+      }
+    });
+  };
+  const auto deltas = [&](int leaf) {
+    std::string value;
+    ExpectOk(Reader()->GetLeaf(1, LowOf(leaf, kCount), &value));
+    LeafView view;
+    ExpectOk(LeafView::Parse(value, true, &view));
+    EXPECT_EQ(WordsOf(&view).size(), kCount + 1u);
+    return view.deltas();
+  };
+  change(1, 20);
+  EXPECT_FALSE(store_->SettleLeaves());
+  EXPECT_EQ(deltas(0), 1u);
+  change(kLeaves, 30);
+  EXPECT_EQ(deltas(1), 1u);
+  EXPECT_TRUE(store_->SettleLeaves());
+  EXPECT_FALSE(store_->SettleLeaves());
+  for (int tries = 0; tries < 3000 && deltas(1) > 0; tries++) usleep(10000);
+  EXPECT_EQ(deltas(1), 0u);
+  // Flushes, compactions and closing need not wait for it.
+  change(kLeaves, 40);
+  EXPECT_TRUE(store_->SettleLeaves());
+  change(kLeaves, 50);
+  ExpectOk(store_->Compact(0));
+  change(kLeaves, 60);
+  EXPECT_TRUE(store_->SettleLeaves());
+  Open();
+  EXPECT_LE(deltas(1), 1u);
+}
+
 // Redo flushes once more what a compaction has folded long ago.
 TEST_F(StoreLeafTest, AnOperandThatComesAgainChangesNothing) {
   Open();
