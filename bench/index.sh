@@ -3,8 +3,11 @@
 # with the same memory: rows inserted with the index there, point lookups by pgbench, and CREATE INDEX.
 # Prints a markdown table.
 #   ROWS=10000000 BATCHES=10 MEMORY_MB=256 DURATION=20 CLIENTS="2 8" METHODS="alex btree"
+#   WRITE_BUFFER=256MB SORT_MEMORY=1GB LIMIT_MB=
 # MEMORY_MB: for btree shared_buffers; for alex 16MB of shared_buffers, omendb.index_memory (1.2 bytes
 # a row), and omendb.cache_size. The write buffer is the same for both.
+# LIMIT_MB: what the server may take in all, the system's cache of its files included; empty: what the
+# machine has. With less than the index, it is larger than memory, not just than shared_buffers.
 # (One client measures where the kernel puts it and its backend: on one CPU, or on two that wake each
 # other up.)
 # shellcheck disable=SC2154
@@ -17,6 +20,7 @@ memory=${MEMORY_MB:-256}
 directory=$((rows * 12 / 10 / 1000000 + 8))
 others=16
 [ "$memory" -gt $((others + directory + 8)) ] || die "MEMORY_MB is too small for $rows rows"
+settings=(maintenance_work_mem="${SORT_MEMORY:-1GB}" omendb.write_buffer_size="${WRITE_BUFFER:-256MB}")
 lookup=$(mktemp)
 trap 'rm -f "$lookup"; tools/server.sh destroy bench' EXIT
 printf '%s\n' "\\set i random(1, $rows)" 'SELECT k FROM keys WHERE k = hashint8extended(:i, 0);' >"$lookup"
@@ -45,11 +49,11 @@ measure() {  # METHOD: sets what the table below shows
   local batch clients first
   if [ "$1" = alex ]; then
     SHARED_BUFFERS=${others}MB fresh_server omendb.index_memory="${directory}MB" \
-      omendb.cache_size="$((memory - others - directory))MB" maintenance_work_mem=1GB
+      omendb.cache_size="$((memory - others - directory))MB" "${settings[@]}"
   else
-    SHARED_BUFFERS=${memory}MB fresh_server omendb.index_memory=1MB omendb.cache_size=0 \
-      maintenance_work_mem=1GB
+    SHARED_BUFFERS=${memory}MB fresh_server omendb.index_memory=1MB omendb.cache_size=0 "${settings[@]}"
   fi
+  [ -z "${LIMIT_MB:-}" ] || limit_memory "$LIMIT_MB"
   sql 'CREATE EXTENSION omendb' -c 'CREATE TABLE keys (k bigint) USING omendb' \
     -c "CREATE UNIQUE INDEX keys_k ON keys USING $1 (k)" -c CHECKPOINT
   insert=0 insert_wal=0
@@ -92,4 +96,4 @@ echo "| method | INSERT | first and last of $batches parts | WAL | disk | CREATE
 echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
 for method in ${METHODS:-alex btree}; do measure "$method"; done
 echo
-echo "$rows rows, $memory MB of memory. $machine."
+echo "$rows rows, $memory MB of memory${LIMIT_MB:+, $LIMIT_MB MB with the system's cache}. $machine."

@@ -18,6 +18,20 @@ fresh_server() {
   data=$(sql 'SHOW data_directory')
 }
 
+# limit_memory MB: holds the server, and what the system caches of its files from now on, to so much.
+limit_memory() {
+  local folder=/sys/fs/cgroup/memory/omendb_bench limit=memory.limit_in_bytes pid
+  if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    folder=/sys/fs/cgroup/omendb_bench limit=memory.max
+  fi
+  as_root mkdir -p "$folder"
+  echo "$(($1 << 20))" | as_root tee "$folder/$limit" >/dev/null || die "cannot limit memory here"
+  pid=$(head -1 "$data/postmaster.pid")
+  for pid in $pid $(pgrep -P "$pid"); do
+    echo "$pid" | as_root tee "$folder/cgroup.procs" >/dev/null
+  done
+}
+
 sql() { psql -qXAt -v ON_ERROR_STOP=1 -c "$1" "${@:2}"; }
 wal_position() { sql "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"; }
 seconds() { date +%s.%N; }
