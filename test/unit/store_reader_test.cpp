@@ -4,8 +4,10 @@
 #include <fstream>
 #include <random>
 
-#include "base/pure.h"
+#include "store/bus_guard.h"
+#include "store/reader_file_system.h"
 #include "store_fixture.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {
@@ -241,6 +243,41 @@ TEST_F(StoreReaderTest, TruncatedFileGivesAnError) {
   it.reset();
   other.reset();
   reader.reset();
+}
+
+// Data that was read once is copied from the mapping; where that cannot be had it is read, which
+// tells what is wrong.
+TEST_F(StoreReaderTest, DataIsCopiedFromTheMapping) {
+  Open();
+  Blocks blocks;
+  for (BlockNo b = 0; b < 4000; b++) {
+    blocks[{1, b}] = {true, BlockValue({{.number = b, .lsn = 1}}, 900)};
+  }
+  Flush(blocks, 1);
+  InstallBusHandler();
+  const std::string path = path_ + "/" + *LargeFiles(1 << 20).begin();
+  std::ifstream stream(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(stream)), {});
+  std::unique_ptr<rocksdb::RandomAccessFile> file;
+  ASSERT_TRUE(ReaderEnv()->NewRandomAccessFile(path, &file, rocksdb::EnvOptions()).ok());
+  char room[5000];
+  rocksdb::Slice got;
+  for (int round = 0; round < 3; round++) {
+    for (size_t at = 0; at < bytes.size(); at += 33333) {
+      ASSERT_TRUE(file->Read(at, sizeof(room), &got, room).ok());
+      ASSERT_TRUE(got.ToString() == bytes.substr(at, sizeof(room))) << at;
+    }
+    ASSERT_TRUE(file->Read(0, 0, &got, room).ok());
+    EXPECT_EQ(got.size(), 0u);
+  }
+  const size_t left = 69632;  // whole pages
+  std::filesystem::resize_file(path, left);
+  ASSERT_TRUE(file->Read(33333, sizeof(room), &got, room).ok());
+  EXPECT_TRUE(got.ToString() == bytes.substr(33333, sizeof(room)));
+  ASSERT_TRUE(file->Read(66666, sizeof(room), &got, room).ok());
+  EXPECT_TRUE(got.ToString() == bytes.substr(66666, left - 66666)) << got.size();
+  ASSERT_TRUE(file->Read(99999, sizeof(room), &got, room).ok());
+  EXPECT_EQ(got.size(), 0u);
 }
 
 // Faults that are none of ours still end the process.
