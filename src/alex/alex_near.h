@@ -46,7 +46,8 @@ bool AlexMap<Memory>::FindInLeaf(Slice key, uint64_t tid, bool before, AlexItem*
     }
     if (slot.value & kRecord) {
       // The key is looked at first, the payload lies behind it.
-      const char* record = reinterpret_cast<char*>(At<Record>(memory_.base(), OffsetOf(slot.value)));
+      const char* record =
+          reinterpret_cast<char*>(At<Record>(memory_.base(), OffsetOf(slot.value)));
       __builtin_prefetch(record);
       __builtin_prefetch(record + 64);
     }

@@ -153,8 +153,8 @@ class LeafView {
   bool Valid() const { return current_ != nullptr; }
   // Its key until the next move. REQUIRES: Valid()
   const IndexEntry& entry() const { return entry_; }
-  // For who goes on by Next: adds the entries behind this one that come before any change, and moves
-  // to the last of them without showing it.
+  // For who goes on by Next: adds the entries behind this one that come before any change, and
+  // moves to the last of them without showing it.
   void TakeRun(EntryList* entries);
 
  private:

@@ -14,8 +14,8 @@ void EntryList::Add(const IndexEntry& entry) {
   if (!entries_.empty()) {
     const size_t last = entries_.size() - 1;
     const uint64_t head = KeyHead(key(last)), new_head = KeyHead(entry.key);
-    in_order_ = in_order_ && (head != new_head
-                                  ? head < new_head
+    in_order_ = in_order_ &&
+                (head != new_head ? head < new_head
                                   : CompareEntries(key(last), tid(last), entry.key, entry.tid) < 0);
   }
   entries_.push_back({bytes_.size(), entry.tid, static_cast<uint32_t>(entry.key.size()),
@@ -45,8 +45,7 @@ void EntryList::AddRun(const LeafSection& section, uint32_t from, uint32_t end) 
       section.StoreKey(number, key);
       Add({Slice(key, key_size), tid, payload, false});
     } else {
-      in_order_ =
-          in_order_ && (before < number || (before == number && entries_.back().tid < tid));
+      in_order_ = in_order_ && (before < number || (before == number && entries_.back().tid < tid));
       const size_t start = bytes_.size();
       entries_.push_back({start, tid, static_cast<uint32_t>(key_size),
                           static_cast<uint32_t>(payload.size()), false});
@@ -246,7 +245,8 @@ class SectionWriter {
       return (BlockOf(tid) - h_.min_block) << h_.offset_width | (OffsetOf(tid) - h_.min_offset);
     });
     if (h_.flags & kLeafRemoved) {
-      to = PackBits(to, h_.count, 1, [&](uint32_t i) -> uint64_t { return entries_.removed(first_ + i); });
+      to = PackBits(to, h_.count, 1,
+                    [&](uint32_t i) -> uint64_t { return entries_.removed(first_ + i); });
     }
     uint64_t payload_end = 0;
     to = PackBits(to, h_.count, h_.payload_width,

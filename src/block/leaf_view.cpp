@@ -94,13 +94,9 @@ void LeafView::SeekBefore(Slice key, TidNumber tid) {
   Start<false>();
 }
 
-void LeafView::Next() {
-  forward_ ? Find<true>() : Turn<true>();
-}
+void LeafView::Next() { forward_ ? Find<true>() : Turn<true>(); }
 
-void LeafView::Prev() {
-  forward_ ? Turn<false>() : Find<false>();
-}
+void LeafView::Prev() { forward_ ? Turn<false>() : Find<false>(); }
 
 void LeafView::SetPlaces(Slice key, TidNumber tid) {
   for (size_t i = 0; i < used_; i++) {

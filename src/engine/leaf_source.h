@@ -16,12 +16,13 @@ namespace omendb {
 
 struct StorageEntry;
 
-// False: the store has no leaves of the index that the view could need. REQUIRES: the view is pinned.
+// False: the store has no leaves of the index that the view could need. REQUIRES: the view is
+// pinned.
 bool StoreHasLeaves(const StorageEntry* entry);
 
 // Asks whether the leaves of an index may have a key, at the view's generation or at any later one
-// that could matter to it. approaches: as for LeafDirectory::ProbeKey. REQUIRES: the view is pinned,
-// used inside one Guarded.
+// that could matter to it. approaches: as for LeafDirectory::ProbeKey. REQUIRES: the view is
+// pinned, used inside one Guarded.
 class LeafProbe {
  public:
   LeafProbe(StorageEntry* entry, Slice key, std::span<alex::Approach> approaches);

@@ -13,8 +13,8 @@
 //   4. still the round? show an entry        4. mark blocks
 //      else read again from there on
 //
-// An ON CONFLICT check does the same, for it would take any row that heap puts under the entry's TID
-// for one of the key.
+// An ON CONFLICT check does the same, for it would take any row that heap puts under the entry's
+// TID for one of the key.
 //
 // What a session shows is over when it asks for the next entry, at the end of every call of the
 // executor, and at the end of a scan or transaction: so a cursor that nobody reads is not waited

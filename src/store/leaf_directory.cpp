@@ -10,8 +10,8 @@
 // The first word changes where it stands.
 //
 // A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses
-// one line of 64 bytes and five bits in it. Each line is a block of the arena by itself: leaves grow
-// and split all at about the same time, and blocks of one size can be used again by all.
+// one line of 64 bytes and five bits in it. Each line is a block of the arena by itself: leaves
+// grow and split all at about the same time, and blocks of one size can be used again by all.
 #include "store/leaf_directory.h"
 
 #include <algorithm>
@@ -203,8 +203,7 @@ bool LeafDirectory::Update(uint32_t map, Slice low, uint64_t changed, uint32_t c
   info->changed = changed;
   info->count = count;
   info->deltas = deltas;
-  std::atomic_ref(StoredOf(item)->word)
-      .store(StoredInfo::Word(*info), std::memory_order_relaxed);
+  std::atomic_ref(StoredOf(item)->word).store(StoredInfo::Word(*info), std::memory_order_relaxed);
   return true;
 }
 

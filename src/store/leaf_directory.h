@@ -66,8 +66,8 @@ class LeafDirectory {
   // Adds or replaces; false = no room, the entry is as it was. The filter that it had stays taken.
   bool Put(uint32_t map, Slice low, const LeafInfo& info) const;
   bool Get(uint32_t map, Slice low, LeafInfo* info) const;
-  // Changes what is known of a leaf but for its flags and its filter, where it stands. *info: all of
-  // it afterwards. False: it is not there.
+  // Changes what is known of a leaf but for its flags and its filter, where it stands. *info: all
+  // of it afterwards. False: it is not there.
   bool Update(uint32_t map, Slice low, uint64_t changed, uint32_t count, uint8_t deltas,
               LeafInfo* info) const;
   void Remove(uint32_t map, Slice low) const;

@@ -67,8 +67,7 @@ void LeafMap::Put(Slice low, const LeafInfo& info) {
   directory_.FreeFilter(before);
 }
 
-void LeafMap::FillFilter(const EntryList& entries, size_t first, size_t end,
-                         LeafInfo* info) const {
+void LeafMap::FillFilter(const EntryList& entries, size_t first, size_t end, LeafInfo* info) const {
   directory_.NewFilter(static_cast<uint32_t>(end - first) + kKeysToCome, info);
   if (!info->has_filter()) return;
   for (size_t i = first; i < end; i++) directory_.AddToFilter(*info, HashKey(entries.key(i)));

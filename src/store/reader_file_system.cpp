@@ -58,10 +58,9 @@ constexpr uint64_t kMemoryShare = 2;  // and no more than this part of the memor
 std::atomic<uint64_t> g_mapped{0};
 
 uint64_t MappedLimit() {
-  static const uint64_t limit =
-      std::min<uint64_t>(kMostMapped, static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) /
-                                          kMemoryShare);
+  static const uint64_t limit = std::min<uint64_t>(
+      kMostMapped, static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / kMemoryShare);
   return limit;
 }
 
@@ -160,7 +159,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   uint64_t map_begin_ = 0;  // data_end_ rounded down to a page
   char* map_ = nullptr;
   std::unique_ptr<MappedRange> range_;
-  uint64_t counted_ = 0;  // of the data: mapped
+  uint64_t counted_ = 0;                         // of the data: mapped
   mutable std::vector<std::atomic<bool>> read_;  // by region of it
 };
 

@@ -1,8 +1,8 @@
 // A backend's view of the store's files: reads only, and of an SST uses what lies behind its data
 // blocks where it is mapped, so that processes share the pages of index and filter and have no
-// copies of their own. Data blocks are copied: the first time from a region of 64 kB with pread, one
-// system call for a whole block, where a mapping would take a fault every few pages (measured for
-// 12 kB that nobody has in memory: 146 us against 260 to 830), and later from the mapping.
+// copies of their own. Data blocks are copied: the first time from a region of 64 kB with pread,
+// one system call for a whole block, where a mapping would take a fault every few pages (measured
+// for 12 kB that nobody has in memory: 146 us against 260 to 830), and later from the mapping.
 #pragma once
 
 #include <rocksdb/env.h>

@@ -4,7 +4,8 @@
 // Single-threaded use. Blocks all signals by itself around every call that can start threads.
 // Index and filter blocks are used where they are mapped (shared between processes), data blocks
 // are copied (store/reader_file_system.h). A fault in a mapped part (SIGBUS: the file was truncated
-// or its disk is gone) is caught. In an index or filter: the call returns kIoError, the instance is leaked and poisoned() is set; the session should end (FATAL).
+// or its disk is gone) is caught. In an index or filter: the call returns kIoError, the instance is
+// leaked and poisoned() is set; the session should end (FATAL).
 // From then on exit() ends the process without running static destructors (store/bus_guard.h).
 //
 // Checksums: a value is handed out as it is on disk, its sections have their own (BlockView::Parse

@@ -287,7 +287,8 @@ TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   ASSERT_EQ(index.slot.state, LeafMapState::kRefused);
   std::set<uint32_t> taken;
   LeafInfo filter;
-  for (directory_.NewFilter(480, &filter); filter.has_filter(); directory_.NewFilter(480, &filter)) {
+  for (directory_.NewFilter(480, &filter); filter.has_filter();
+       directory_.NewFilter(480, &filter)) {
     for (uint32_t i = 0; i < filter.lines; i++) {
       ASSERT_TRUE(taken.insert(filter.line[i]).second) << "it was given out twice";
     }
