@@ -96,4 +96,4 @@ echo "| method | INSERT | first and last of $batches parts | WAL | disk | CREATE
 echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
 for method in ${METHODS:-alex btree}; do measure "$method"; done
 echo
-echo "$rows rows, $memory MB of memory${LIMIT_MB:+, $LIMIT_MB MB with the system's cache}. $machine."
+echo "$rows rows, $memory MB of memory${LIMIT_MB:+, $LIMIT_MB MB with what the system caches}. $machine."
