@@ -25,9 +25,9 @@ namespace omendb {
 namespace {
 
 constexpr size_t kLine = 64;
-// More than six bits for each key: with the records of the leaves less than 1.1 bytes of memory an
-// entry. One key in seventeen that is not there seems to be.
-constexpr uint32_t kKeysPerLine = 80;
+// Six bits for each key: with the records of the leaves less than 1.1 bytes of memory an entry. One
+// key in fifteen that is not there seems to be.
+constexpr uint32_t kKeysPerLine = 84;
 // One in ten.
 constexpr uint32_t kMostKeysPerLine = 100;
 constexpr size_t kForMaps = 16;  // filters leave a part of the memory to them
