@@ -159,11 +159,12 @@ struct KeyPlaces {
 KeyPlaces FindWatched(const ReadView& view, IndexReader* reader) {
   SegmentIndex indexes[kSegmentCount];
   alex::Approach approaches[kSegmentCount + 1];
-  size_t count = 0;
+  size_t count = 0, others = 0;  // others: where those of the segments behind the newest begin
   for (int i = 0; i < view.count; i++) {
     if (!view.segments[i].FindIndex(reader->storage, &indexes[count])) continue;
     approaches[count] = indexes[count].map().ApproachTo(reader->watched, 0);
     count++;
+    if (i == 0) others = count;
   }
   KeyPlaces places;
   std::optional<LeafProbe> leaves;
@@ -174,7 +175,7 @@ KeyPlaces FindWatched(const ReadView& view, IndexReader* reader) {
   reader->fingerprint =
       FingerprintIn(view.newest_sequence, view.segments[0], reader->storage, reader->watched);
   places.newest = reader->fingerprint.value != 0;
-  places.others = std::any_of(indexes, indexes + count, [&](const SegmentIndex& index) {
+  places.others = std::any_of(indexes + others, indexes + count, [&](const SegmentIndex& index) {
     return index.HasKey(reader->watched);
   });
   if (places.leaves) places.leaves = leaves->MayHave();

@@ -25,6 +25,15 @@ class StoreReaderTest : public StoreTest {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(value.data()) % 8, 0u);
     return NewestNumber(value, 0);
   }
+  // Storage 1 with 4000 blocks.
+  void OpenWithLargeFile() {
+    Open();
+    Blocks blocks;
+    for (BlockNo b = 0; b < 4000; b++) {
+      blocks[{1, b}] = {true, BlockValue({{.number = b, .lsn = 1}}, 900)};
+    }
+    Flush(blocks, 1);
+  }
   // Fills storages 1..3 with 300 blocks each, and changes every third one.
   void Load() {
     Blocks blocks, changes;
@@ -214,12 +223,7 @@ TEST_F(StoreReaderTest, ThreadsTakeNoSignals) {
 
 // The file shrinks behind the mapping: the session gets an error, not a crash.
 TEST_F(StoreReaderTest, TruncatedFileGivesAnError) {
-  Open();
-  Blocks blocks;
-  for (BlockNo b = 0; b < 4000; b++) {
-    blocks[{1, b}] = {true, BlockValue({{.number = b, .lsn = 1}}, 900)};
-  }
-  Flush(blocks, 1);
+  OpenWithLargeFile();
   auto reader = Reader(1);
   auto other = Reader(1);
   std::unique_ptr<ReaderStore::BlockIterator> it;
@@ -248,12 +252,7 @@ TEST_F(StoreReaderTest, TruncatedFileGivesAnError) {
 // Data that was read once is copied from the mapping; where that cannot be had it is read, which
 // tells what is wrong.
 TEST_F(StoreReaderTest, DataIsCopiedFromTheMapping) {
-  Open();
-  Blocks blocks;
-  for (BlockNo b = 0; b < 4000; b++) {
-    blocks[{1, b}] = {true, BlockValue({{.number = b, .lsn = 1}}, 900)};
-  }
-  Flush(blocks, 1);
+  OpenWithLargeFile();
   InstallBusHandler();
   const std::string path = path_ + "/" + *LargeFiles(1 << 20).begin();
   std::ifstream stream(path, std::ios::binary);
