@@ -263,9 +263,7 @@ bool LeafDirectory::KeyProbe::MayHave() const {
   if (line == nullptr) return true;
   bool may = true;
   ForBits(hash, [&](uint32_t word, uint64_t bit) {
-    // It is only read: atomic_ref wants a place that may be written.
-    auto* const place = const_cast<uint64_t*>(&line[word]);
-    may = (std::atomic_ref<uint64_t>(*place).load(std::memory_order_relaxed) & bit) != 0;
+    may = (std::atomic_ref<uint64_t>(line[word]).load(std::memory_order_relaxed) & bit) != 0;
     return may;
   });
   return may;

@@ -85,7 +85,7 @@ class LeafDirectory {
   bool MayHave(const LeafInfo& info, uint64_t hash) const;
   // The line of a filter that says whether the index has a key; it is on its way into the cache.
   struct KeyProbe {
-    const uint64_t* line = nullptr;  // nullptr: there is none to ask
+    uint64_t* line = nullptr;  // nullptr: there is none to ask
     uint64_t hash = 0;
     bool MayHave() const;  // false: no leaf of the index has the key
   };
