@@ -136,18 +136,21 @@ SQL
 	ok(wait_for(60, sub { $session->do('SELECT sum(n) FROM q') > $sum + 100 }), 'they write');
 	$session->do("SET statement_timeout = '60s'");
 	my $before = $session->do('SELECT sum(n) FROM q');
-	my ($flushed, $longest) = (0, 0);
-	for (1 .. 100)
+	# A hundred flushes may take less time than a hundred changes: it goes on until both were made.
+	my ($flushed, $longest, $made) = (0, 0, 0);
+	my $deadline = time + 120;
+	while (time < $deadline && ($flushed < 100 || $made <= 100))
 	{
 		my $start = time;
 		$session->query('SELECT omendb.flush()', 120);
 		last if $session->error;
 		$flushed++;
 		$longest = time - $start if time - $start > $longest;
+		$made = $session->do('SELECT sum(n) FROM q') - $before if $flushed % 10 == 0;
 	}
-	is($flushed, 100, 'every flush comes to its end');
+	cmp_ok($flushed, '>=', 100, 'every flush comes to its end');
 	cmp_ok($longest, '<', 30, 'none of them starves');
-	cmp_ok($session->do('SELECT sum(n) FROM q'), '>', $before + 100, 'while they went on writing');
+	cmp_ok($made, '>', 100, 'while they went on writing');
 	note sprintf 'the longest took %.2f s', $longest;
 	set_failure_point($node, '');
 	kill 'TERM', $load;
