@@ -21,10 +21,10 @@ Status FoldLeaf(LeafView* view, EntryList* entries);
 Status FoldLeafValues(std::span<const Slice> values, std::string* out);
 
 // A leaf that grew beyond this is split...
-inline constexpr uint32_t kMaxLeafCount = 512;
-inline constexpr size_t kMaxLeafBytes = 8 << 10;  // raw
+inline constexpr uint32_t kMaxLeafCount = 1024;
+inline constexpr size_t kMaxLeafBytes = 16 << 10;  // raw
 // ...into leaves of about this many entries.
-inline constexpr uint32_t kLeafTarget = 400;
+inline constexpr uint32_t kLeafTarget = 800;
 
 struct NewLeaf {
   std::string low, high, value;

@@ -34,7 +34,7 @@ namespace omendb {
 class ValueCache {
  public:
   static constexpr size_t kSetSize = 64 << 10;
-  static constexpr size_t kLargestValue = 16 << 10;
+  static constexpr size_t kLargestValue = 24 << 10;
 
   ValueCache() = default;  // keeps nothing
   // memory: 64-aligned and zeroed, `size` bytes, of which all that makes whole sets is used. (Of

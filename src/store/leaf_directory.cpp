@@ -4,14 +4,15 @@
 // Their payloads:
 //   padding to a multiple of 8 behind the key, as records of a map begin at such a place
 //   uint64    generation that changed the leaf last << 28 | entries << 12 | operands << 4 |
-//             lines << 1 | whether the next leaf is known
-//   uint32[]  lines; room for six at least, so that nearly all records are equally large and one
-//             that goes makes room for any other
+//             pairs << 1 | whether the next leaf is known
+//   uint32[6] pairs of lines; all records are equally large, so that one that goes makes room for
+//             any other
 // The first word changes where it stands.
 //
 // A filter is a blocked Bloom filter (Putze, Sanders, Singler, JEA 2009): the key's hash chooses
-// one line of 64 bytes and five bits in it. Each line is a block of the arena by itself: leaves
-// grow and split all at about the same time, and blocks of one size can be used again by all.
+// one line of 64 bytes and five bits in it. Each two lines are a block of the arena by themselves:
+// leaves grow and split all at about the same time, and blocks of one size can be used again by
+// all.
 #include "store/leaf_directory.h"
 
 #include <algorithm>
@@ -24,12 +25,12 @@
 namespace omendb {
 namespace {
 
-constexpr size_t kLine = 64;
-// Six bits for each key: with the records of the leaves less than 1.1 bytes of memory an entry. One
-// key in fifteen that is not there seems to be.
-constexpr uint32_t kKeysPerLine = 84;
-// One in ten.
-constexpr uint32_t kMostKeysPerLine = 100;
+constexpr size_t kLine = 64, kPair = 2 * kLine;
+// Seven and a half bits for each key: with the records of the leaves less than 1.1 bytes of memory
+// an entry. One key in thirty that is not there seems to be.
+constexpr uint32_t kKeysPerPair = 136;
+// One in eighteen.
+constexpr uint32_t kMostKeysPerPair = 162;
 constexpr size_t kForMaps = 16;  // filters leave a part of the memory to them
 constexpr int kProbes = 5;
 constexpr AlexOptions kOptions = {
@@ -80,17 +81,14 @@ Slice LowOf(Slice key) { return key.substr(1); }
 
 struct StoredInfo {
   uint64_t word;
-  uint32_t line[LeafInfo::kMostLines + 1];
+  uint32_t pair[LeafInfo::kMostPairs];
 
-  static constexpr uint32_t kLeastLines = 6;
   static size_t Padding(Slice key) { return (8 - key.size() % 8) % 8; }
-  static size_t Size(uint32_t lines) {
-    return offsetof(StoredInfo, line) + sizeof(uint32_t) * std::max(lines, kLeastLines);
-  }
+  static constexpr size_t kSize = 8 + sizeof(uint32_t) * LeafInfo::kMostPairs;
   static uint64_t Word(const LeafInfo& info) {
     const uint64_t count = std::min(info.count, LeafInfo::kMostCount);
     return info.changed << 28 | count << 12 | uint64_t{info.deltas} << 4 |
-           uint64_t{info.lines} << 1 | (info.flags & kNextKnown);
+           uint64_t{info.pairs} << 1 | (info.flags & kNextKnown);
   }
 };
 
@@ -107,9 +105,9 @@ LeafInfo InfoOf(const AlexItem& item) {
   info.changed = word >> 28;
   info.count = static_cast<uint32_t>(word >> 12 & LeafInfo::kMostCount);
   info.deltas = static_cast<uint8_t>(word >> 4);
-  info.lines = static_cast<uint8_t>(word >> 1 & 7);
+  info.pairs = static_cast<uint8_t>(word >> 1 & 7);
   info.flags = static_cast<uint8_t>(word & kNextKnown);
-  std::copy_n(stored->line, info.lines, info.line);
+  std::copy_n(stored->pair, info.pairs, info.pair);
   return info;
 }
 
@@ -186,12 +184,12 @@ bool LeafDirectory::Find(uint32_t map, Slice position, std::string* low, std::st
 
 bool LeafDirectory::Put(uint32_t map, Slice low, const LeafInfo& info) const {
   StoredInfo stored{StoredInfo::Word(info), {}};
-  std::copy_n(info.line, info.lines, stored.line);
+  std::copy_n(info.pair, info.pairs, stored.pair);
   const MapKey key(low);
   char payload[7 + sizeof(stored)] = {};
   const size_t padding = StoredInfo::Padding(key);
   std::memcpy(payload + padding, &stored, sizeof(stored));
-  const Slice bytes(payload, padding + StoredInfo::Size(info.lines));
+  const Slice bytes(payload, padding + StoredInfo::kSize);
   return Map(arena_, map).Put(key, 0, 0, bytes) != AlexPut::kNoRoom;
 }
 
@@ -223,27 +221,27 @@ void LeafDirectory::Remove(uint32_t map, Slice low) const {
 
 void LeafDirectory::NewFilter(uint32_t keys, LeafInfo* info) const {
   const uint32_t want =
-      std::clamp((keys + kKeysPerLine / 2) / kKeysPerLine, 1u, LeafInfo::kMostLines);
-  info->lines = 0;
+      std::clamp((keys + kKeysPerPair / 2) / kKeysPerPair, 1u, LeafInfo::kMostPairs);
+  info->pairs = 0;
   for (uint32_t i = 0; i < want; i++) {
-    info->line[i] = arena_.Allocate(kLine, arena_.capacity() / kForMaps);
-    if (info->line[i] == 0) {
+    info->pair[i] = arena_.Allocate(kPair, arena_.capacity() / kForMaps);
+    if (info->pair[i] == 0) {
       FreeFilter(*info);
-      info->lines = 0;
+      info->pairs = 0;
       return;
     }
-    std::memset(arena_.base() + size_t{info->line[i]} * 8, 0, kLine);
-    info->lines++;
+    std::memset(arena_.base() + size_t{info->pair[i]} * 8, 0, kPair);
+    info->pairs++;
   }
 }
 
 void LeafDirectory::FreeFilter(const LeafInfo& info) const {
-  for (uint32_t i = 0; i < info.lines; i++) arena_.Retire(info.line[i], kLine);
+  for (uint32_t i = 0; i < info.pairs; i++) arena_.Retire(info.pair[i], kPair);
 }
 
 bool LeafDirectory::FilterIsFull(const LeafInfo& info, uint64_t keys) {
-  return info.has_filter() && info.lines < LeafInfo::kMostLines &&
-         keys > uint64_t{info.lines} * kMostKeysPerLine;
+  return info.has_filter() && info.pairs < LeafInfo::kMostPairs &&
+         keys > uint64_t{info.pairs} * kMostKeysPerPair;
 }
 
 void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {
@@ -294,8 +292,9 @@ LeafDirectory::KeyProbe LeafDirectory::ProbeKey(uint32_t map, Slice key,
 }
 
 uint64_t* LeafDirectory::LineOf(const LeafInfo& info, uint64_t hash) const {
-  const uint32_t line = info.line[(hash >> 32) * info.lines >> 32];
-  return reinterpret_cast<uint64_t*>(arena_.base() + size_t{line} * 8);
+  const uint64_t line = (hash >> 32) * (info.pairs * 2) >> 32;
+  return reinterpret_cast<uint64_t*>(arena_.base() + size_t{info.pair[line / 2]} * 8 +
+                                     line % 2 * kLine);
 }
 
 LeafDirectory::Stats LeafDirectory::StatsOf(uint32_t map) const {
@@ -308,7 +307,7 @@ LeafDirectory::Stats LeafDirectory::StatsOf(uint32_t map) const {
     stats.leaves++;
     stats.known += info.flags & kNextKnown;
     stats.filters += info.has_filter();
-    stats.filter_bytes += info.lines * kLine;
+    stats.filter_bytes += info.pairs * kPair;
     stats.entries += info.count;
     stats.deltas += info.deltas;
     if (info.deltas > stats.most_deltas) stats.most_deltas = info.deltas;

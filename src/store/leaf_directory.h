@@ -28,14 +28,14 @@ namespace omendb {
 
 // What is known of a leaf.
 struct LeafInfo {
-  static constexpr uint32_t kMostLines = 7, kMostCount = 0xffff;
+  static constexpr uint32_t kMostPairs = 6, kMostCount = 0xffff;
   uint64_t changed = 0;            // generation of the flush that changed it last; 36 bits
   uint32_t count = 0;              // entries, at most; no more than kMostCount is told
   uint8_t deltas = 0;              // operands that no fold is known to have taken in
   uint8_t flags = 0;               // kNextKnown
-  uint8_t lines = 0;               // of its filter, 0 = it has none
-  uint32_t line[kMostLines] = {};  // offsets
-  bool has_filter() const { return lines != 0; }
+  uint8_t pairs = 0;               // of lines of its filter, 0 = it has none
+  uint32_t pair[kMostPairs] = {};  // offsets
+  bool has_filter() const { return pairs != 0; }
 };
 inline constexpr uint8_t kNextKnown = 0x01;
 

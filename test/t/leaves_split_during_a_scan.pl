@@ -13,7 +13,7 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION omendb');
 my $hold = 3000;
 
-# In one leaf lie 10, 20 .. 4000. With 5, 15 .. 3995 beside them two are made of it; 2005 is the first in
+# In one leaf lie 10, 20 .. 8000. With 5, 15 .. 7995 beside them two are made of it; 4005 is the first in
 # the second one. By then `read` has been read.
 sub scan
 {
@@ -25,7 +25,7 @@ sub scan
 DROP TABLE IF EXISTS t;
 CREATE TABLE t (k int) USING omendb;
 CREATE INDEX t_k ON t USING alex (k);
-INSERT INTO t SELECT g * 10 FROM generate_series(1, 400) g;
+INSERT INTO t SELECT g * 10 FROM generate_series(1, 800) g;
 SELECT omendb.flush();
 SQL
 		my $other = session($node);
@@ -39,7 +39,7 @@ SQL
 		sleep 0.3;
 		set_failure_point($node, '');
 		sleep 0.3;
-		$other->do('INSERT INTO t SELECT g * 10 - 5 FROM generate_series(1, 400) g');
+		$other->do('INSERT INTO t SELECT g * 10 - 5 FROM generate_series(1, 800) g');
 		$other->do('SELECT omendb.flush()');
 		$other->do("SELECT FROM t WHERE k = $read");
 		my $read_at = time;
@@ -55,9 +55,9 @@ SQL
 }
 
 scan('forward', 10, 'SET enable_indexscan = off; SET enable_indexonlyscan = off',
-	'SELECT count(*), sum(k) FROM t WHERE k > 0', '400|802000');
-scan('backward', 4000, 'SET enable_bitmapscan = off; SET enable_sort = off',
-	'SELECT string_agg(k::text, $$ $$) FROM (SELECT k FROM t WHERE k < 2030 ORDER BY k DESC LIMIT 5) s',
-	'2020 2010 2000 1990 1980');
+	'SELECT count(*), sum(k) FROM t WHERE k > 0', '800|3204000');
+scan('backward', 8000, 'SET enable_bitmapscan = off; SET enable_sort = off',
+	'SELECT string_agg(k::text, $$ $$) FROM (SELECT k FROM t WHERE k < 4030 ORDER BY k DESC LIMIT 5) s',
+	'4020 4010 4000 3990 3980');
 $node->stop;
 done_testing();

@@ -42,21 +42,21 @@ TEST_F(IndexFlushTest, TheFirstFlushOfAStoreKeepsItsEntries) {
 }
 
 TEST_F(IndexFlushTest, MoreChangesThanAreFoldedAtOnceComeToTheirLeaf) {
-  const Words base = Numbers(kMiddle, 480, 1000);
-  const uint64_t end = kMiddle + 480 * 1000;
+  const Words base = Numbers(kMiddle, 960, 1000);
+  const uint64_t end = kMiddle + 960 * 1000;
   const std::vector<Words> changes = {
       Numbers(kMiddle - 3000, 3000, 1),                                        // before
       Numbers(end, 3000, 1),                                                   // behind
       And(Numbers(kMiddle - 1500, 1500, 1), Numbers(end, 1500, 1)),            // around
-      Numbers(kMiddle + 5, 3000, 170),                                         // in between
+      Numbers(kMiddle + 5, 3000, 320),                                         // in between
       Numbers(kMiddle - 3003, 1000, 500),                                      // from before on
-      Numbers(kMiddle + 240 * 1000 + 1, 990, 1),                               // in one gap
-      Numbers(kMiddle, 480, 1000, true),                                       // all goes
-      And(Numbers(kMiddle - 700, 700, 1), Numbers(kMiddle, 480, 1000, true)),  // for others
+      Numbers(kMiddle + 480 * 1000 + 1, 990, 1),                               // in one gap
+      Numbers(kMiddle, 960, 1000, true),                                       // all goes
+      And(Numbers(kMiddle - 700, 700, 1), Numbers(kMiddle, 960, 1000, true)),  // for others
       And(Numbers(kMiddle + 100 * 1000, 100, 1000, true), Numbers(end, 900, 1)),
   };
   StorageId storage = 0;
-  for (size_t at_once : {1, 7, 100, 479, 480, 1000, 2999}) {
+  for (size_t at_once : {1, 7, 100, 959, 960, 2000, 2999}) {
     options_.changes_at_once = at_once;
     for (size_t i = 0; i < changes.size(); i++) {
       SCOPED_TRACE(testing::Message() << "changes " << i << ", " << at_once << " at once");
@@ -117,7 +117,7 @@ TEST_F(IndexFlushTest, AFoldedLeafTakesOperandsAgain) {
 
 TEST_F(IndexFlushTest, OperandsNeverMakeALeafTooLarge) {
   TestIndex index(5);
-  Write(&index, Numbers(kMiddle, 500, 100));
+  Write(&index, Numbers(kMiddle, 1012, 100));
   EXPECT_EQ(leaves_.size(), 1u);
   Write(&index, Numbers(kMiddle + 50, 12, 100));
   EXPECT_EQ(merges_, 1u);
@@ -142,20 +142,20 @@ TEST_F(IndexFlushTest, EmptyLeavesMergeWithTheNextOnes) {
   TestIndex index(5);
   for (size_t at_once : {3, 100, 32 * 1024}) {
     options_.changes_at_once = at_once;
-    Write(&index, Numbers(kMiddle, 8000, 1));
+    Write(&index, Numbers(kMiddle, 16000, 1));
     const size_t leaves = leaves_.size();
     ASSERT_GT(leaves, 15u);
-    Write(&index, Numbers(kMiddle + 2000, 4000, 1, true));
+    Write(&index, Numbers(kMiddle + 4000, 8000, 1, true));
     EXPECT_LE(leaves_.size(), leaves / 2 + 2);
     EXPECT_EQ(EmptyLeaves(leaves_), 0u);
     EXPECT_GE(deletes_ + 2, leaves / 2);
     // What comes to a gap between leaves finds its place.
-    Write(&index, Numbers(kMiddle + 3000, 2000, 1));
-    Write(&index, Numbers(kMiddle + 3000, 2000, 1, true));
+    Write(&index, Numbers(kMiddle + 6000, 4000, 1));
+    Write(&index, Numbers(kMiddle + 6000, 4000, 1, true));
     // But for one entry at either end.
-    Write(&index, Numbers(kMiddle + 1, 7998, 1, true));
+    Write(&index, Numbers(kMiddle + 1, 15998, 1, true));
     EXPECT_LE(leaves_.size(), 2u);
-    Write(&index, Numbers(kMiddle, 8000, 1, true));
+    Write(&index, Numbers(kMiddle, 16000, 1, true));
     EXPECT_EQ(index.entries.size(), 0u);
     EXPECT_LE(leaves_.size(), 2u);
   }
@@ -163,16 +163,20 @@ TEST_F(IndexFlushTest, EmptyLeavesMergeWithTheNextOnes) {
 
 TEST_F(IndexFlushTest, ANewLeafBeginsWhereTheOneThatWasTakenInDid) {
   TestIndex index(5);
+  const std::string long_key = KeyOf(kMiddle + 20) + std::string(8000, 'k');
   Words words = Numbers(kMiddle, 6, 10);
-  for (auto& [place, word] : words) word.payload.assign(4000, 'p');
+  words.erase({KeyOf(kMiddle + 20), 1});
+  for (auto& [place, word] : words) word.payload.assign(8150, 'p');
+  words[{KeyOf(kMiddle + 30), 1}].payload.resize(7900);
+  words[{long_key, 1}] = {"small", false};
   Write(&index, words);
   ASSERT_EQ(leaves_.size(), 3u);
-  const std::string second = Position(KeyOf(kMiddle + 20), 1);
+  const std::string second = Position(long_key, 1);
   ASSERT_EQ(leaves_.count(second), 1u);
   // What is left of the first leaf fits to the second one, until that one's change comes.
-  words = {{{KeyOf(kMiddle), 1}, {"small", false}},
+  words = {{{KeyOf(kMiddle), 1}, {std::string(300, 'p'), false}},
            {{KeyOf(kMiddle + 10), 1}, {"", true}},
-           {{KeyOf(kMiddle + 20), 1}, {std::string(kMaxEntryPart, 'q'), false}}};
+           {{long_key, 1}, {std::string(kMaxEntryPart, 'q'), false}}};
   Write(&index, words);
   EXPECT_EQ(leaves_.count(second), 1u);
   EXPECT_EQ(deletes_, 0u);
@@ -211,15 +215,15 @@ TEST_F(IndexFlushTest, EqualKeysWithManyTids) {
     }
     return words;
   };
-  for (size_t at_once : {50, 1000}) {
+  for (size_t at_once : {50, 2000}) {
     options_.changes_at_once = at_once;
     Write(&index,
-          And(rows(1000, 3000), And(Numbers(kMiddle - 9, 9, 1), Numbers(kMiddle + 1, 9, 1))));
+          And(rows(2000, 6000), And(Numbers(kMiddle - 9, 9, 1), Numbers(kMiddle + 1, 9, 1))));
     EXPECT_GT(leaves_.size(), 5u);
-    Write(&index, rows(0, 1000));
-    Write(&index, And(rows(500, 2000, true), rows(4000, 700)));
-    Write(&index, rows(500, 100));
-    Write(&index, rows(0, 4700, true));
+    Write(&index, rows(0, 2000));
+    Write(&index, And(rows(1000, 4000, true), rows(8000, 1400)));
+    Write(&index, rows(1000, 200));
+    Write(&index, rows(0, 9400, true));
     Write(&index, Numbers(kMiddle - 9, 19, 1, true));
     EXPECT_EQ(index.entries.size(), 0u);
   }
@@ -228,10 +232,10 @@ TEST_F(IndexFlushTest, EqualKeysWithManyTids) {
 TEST_F(IndexFlushTest, AFlushThatFailsIsRepeated) {
   options_.changes_at_once = 300;
   TestIndex index(5), other(6);
-  ExpectOk(TryWrite({{&index, Numbers(kMiddle, 3000, 10)}, {&other, Numbers(kMiddle, 300, 10)}}));
-  Words changes = Numbers(kMiddle + 9000, 900, 10, true);
-  changes.merge(Numbers(kMiddle - 900, 900, 1));
-  changes.merge(Numbers(kMiddle + 20000, 500, 3));
+  ExpectOk(TryWrite({{&index, Numbers(kMiddle, 6000, 10)}, {&other, Numbers(kMiddle, 600, 10)}}));
+  Words changes = Numbers(kMiddle + 18000, 1800, 10, true);
+  changes.merge(Numbers(kMiddle - 1800, 1800, 1));
+  changes.merge(Numbers(kMiddle + 40000, 1000, 3));
   size_t failed = 0;
   for (size_t calls = 0; calls < 200; calls++) {
     SCOPED_TRACE(testing::Message() << "after " << calls << " calls");
@@ -255,7 +259,7 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
   UseDirectory(LeafDirectory::MinimumSize());
   TestIndex index(5), large(4);
   Words words = Numbers(kMiddle, 4000, 10);
-  for (auto& [place, word] : words) word.payload.assign(3000, 'p');
+  for (auto& [place, word] : words) word.payload.assign(6000, 'p');
   Write(&large, words);
   EXPECT_GT(leaves_.size(), 1900u);
   EXPECT_EQ(large.slot.state, LeafMapState::kRefused);
@@ -271,7 +275,7 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
 TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   UseDirectory(LeafDirectory::MinimumSize());
   TestIndex index(5);
-  Write(&index, Numbers(kMiddle, 2000, 10));
+  Write(&index, Numbers(kMiddle, 4000, 10));
   ASSERT_NE(index.slot.map, 0u);
   AlexArena arena = directory_.arena();
   arena.Retire(arena.Allocate(64), 64);  // its queue of retired blocks needs room, too
@@ -283,14 +287,14 @@ TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   ASSERT_NE(index.slot.map, 0u);
   EXPECT_EQ(known_, 2 * leaves_.size());
   // Leaves do. What one has goes once.
-  Write(&index, Numbers(kMiddle + 1, 2000, 10));
+  Write(&index, Numbers(kMiddle + 1, 4000, 10));
   ASSERT_EQ(index.slot.state, LeafMapState::kRefused);
   std::set<uint32_t> taken;
   LeafInfo filter;
-  for (directory_.NewFilter(480, &filter); filter.has_filter();
-       directory_.NewFilter(480, &filter)) {
-    for (uint32_t i = 0; i < filter.lines; i++) {
-      ASSERT_TRUE(taken.insert(filter.line[i]).second) << "it was given out twice";
+  for (directory_.NewFilter(960, &filter); filter.has_filter();
+       directory_.NewFilter(960, &filter)) {
+    for (uint32_t i = 0; i < filter.pairs; i++) {
+      ASSERT_TRUE(taken.insert(filter.pair[i]).second) << "it was given out twice";
     }
   }
   EXPECT_GE(taken.size(), 16u);
@@ -298,13 +302,13 @@ TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
 
 TEST_F(IndexFlushTest, LeavesThatAreNotKnown) {
   TestIndex index(5);
-  Write(&index, Numbers(kMiddle, 8000, 10));
+  Write(&index, Numbers(kMiddle, 16000, 10));
   for (size_t i = 0; i < 40; i++) {
     MapOf(&index).Forget();
     LearnLeaves(&index, i % 17, i % 3);
     LearnLeaves(&index, i * 7 % 17, i % 4);
     Check(&index);
-    Write(&index, Numbers(kMiddle + i * 2003 % 80000, 30 + i % 3 * 500, 3, i % 2 != 0));
+    Write(&index, Numbers(kMiddle + i * 2003 % 160000, 30 + i % 3 * 1000, 3, i % 2 != 0));
     if (HasFailure()) return;
   }
   LearnLeaves(&index, 0, leaves_.size());

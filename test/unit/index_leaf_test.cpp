@@ -260,10 +260,10 @@ std::vector<size_t> CountsOf(const std::vector<NewLeaf>& leaves) {
 
 TEST(SplitLeaf, KeepsWhatFits) {
   std::vector<NewLeaf> leaves;
-  const EntryList entries = ListOf(RandomInt8Words(512, 3));
+  const EntryList entries = ListOf(RandomInt8Words(1024, 3));
   EXPECT_FALSE(MustSplitLeaf(entries));
   ExpectOk(SplitLeaf(entries, "", "", 9, LeafGrowth::kRandom, &leaves));
-  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{512}));
+  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{1024}));
   leaves.clear();
   ExpectOk(SplitLeaf(EntryList(), "low", "lower", 9, LeafGrowth::kAppend, &leaves));
   EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{0}));
@@ -272,31 +272,31 @@ TEST(SplitLeaf, KeepsWhatFits) {
 }
 
 TEST(SplitLeaf, FillsLeavesEvenlyOrFromTheLeft) {
-  const EntryList entries = ListOf(RandomInt8Words(513, 4));
+  const EntryList entries = ListOf(RandomInt8Words(1025, 4));
   EXPECT_TRUE(MustSplitLeaf(entries));
   std::vector<NewLeaf> leaves;
   ExpectOk(SplitLeaf(entries, "", "", 9, LeafGrowth::kRandom, &leaves));
-  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{257, 256}));
+  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{513, 512}));
   leaves.clear();
   ExpectOk(SplitLeaf(entries, "", "", 9, LeafGrowth::kAppend, &leaves));
-  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{480, 33}));
-  for (size_t count : {4000, 4003, 4004, 3999, 10000}) {
+  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{960, 65}));
+  for (size_t count : {8000, 8003, 8004, 7999, 20000}) {
     leaves.clear();
     ExpectOk(SplitLeaf(ListOf(RandomInt8Words(count, 5)), "", "", 9, LeafGrowth::kRandom, &leaves));
     for (size_t leaf : CountsOf(leaves)) {
-      EXPECT_GE(leaf, 360u);
-      EXPECT_LE(leaf, 401u);
+      EXPECT_GE(leaf, 720u);
+      EXPECT_LE(leaf, 801u);
     }
   }
 }
 
 TEST(SplitLeaf, SplitsBetweenRowsOfOneKey) {
   Words words;
-  for (uint64_t i = 0; i < 2000; i++) words[{"same", Tid(i, 1)}] = {};
+  for (uint64_t i = 0; i < 4000; i++) words[{"same", Tid(i, 1)}] = {};
   std::vector<NewLeaf> leaves;
   ExpectOk(SplitLeaf(ListOf(words), "", "", 9, LeafGrowth::kRandom, &leaves));
   ASSERT_EQ(leaves.size(), 5u);
-  EXPECT_EQ(leaves[1].low, Position("same", Tid(400, 1)));
+  EXPECT_EQ(leaves[1].low, Position("same", Tid(800, 1)));
 }
 
 TEST(DamagedLeaf, IsNoRowBlockAndARowBlockIsNoLeaf) {
@@ -344,8 +344,8 @@ void ExpectPacked(const Words& words, size_t least_fill, size_t most) {
 }
 
 TEST(LeafPacker, PacksWhateverNumberOfEntries) {
-  for (size_t count : {0, 1, 2, 479, 480, 481, 960, 961, 10000}) {
-    ExpectPacked(RandomInt8Words(count, count), 480, 480);
+  for (size_t count : {0, 1, 2, 959, 960, 961, 1920, 1921, 20000}) {
+    ExpectPacked(RandomInt8Words(count, count), 960, 960);
   }
 }
 
@@ -356,7 +356,7 @@ TEST(LeafPacker, CutsByBytesAsWell) {
     words[{Int8Key(random()) + std::string(random() % 300, 'k'), random() % 1000}] = {
         std::string(random() % 8 == 0 ? random() % 5000 : 0, 'p')};
   }
-  ExpectPacked(words, 1, 480);
+  ExpectPacked(words, 1, 960);
   // Each larger than a leaf is meant to be.
   words.clear();
   for (int i = 0; i < 20; i++) words[{Int8Key(i), 1}] = {std::string(kMaxEntryPart, 'p')};
@@ -365,8 +365,8 @@ TEST(LeafPacker, CutsByBytesAsWell) {
 
 TEST(LeafPacker, OneKeyMayFillManyLeaves) {
   Words words;
-  for (TidNumber tid = 0; tid < 5000; tid++) words[{"same", tid * 3}] = {};
-  ExpectPacked(words, 480, 480);
+  for (TidNumber tid = 0; tid < 10000; tid++) words[{"same", tid * 3}] = {};
+  ExpectPacked(words, 960, 960);
 }
 
 TEST(LeafPacker, PassesOnWhatItsTakerSays) {

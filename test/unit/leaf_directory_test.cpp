@@ -192,12 +192,12 @@ TEST(LeafDirectory, GivesItsMemoryBackWhenItWasFull) {
 
 // Leaves of random keys grow and split all at about the same time.
 TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
-  Memory memory(4 << 20);
+  Memory memory(8 << 20);
   const LeafDirectory& directory = memory.directory;
   uint32_t map = directory.Create("\1");
   size_t used = 0;
   for (int wave = 0; wave < 4; wave++) {
-    for (uint32_t keys : {256u, 300u, 350u, 400u, 450u, 512u}) {
+    for (uint32_t keys : {512u, 600u, 700u, 800u, 900u, 1024u}) {
       for (uint64_t i = 0; i < 4000; i++) {
         LeafInfo before, info = Info(keys);
         bool had = directory.Get(map, Key(i * 1000), &before);
@@ -210,8 +210,8 @@ TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
     if (wave == 0) used = directory.arena().used();
   }
   EXPECT_LE(directory.arena().used(), used + used / 20);
-  // Seven lines each, and what the map needs.
-  EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (7 * 64 + 130));
+  // Six pairs of lines each, and what the map needs.
+  EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (6 * 128 + 130));
 }
 
 TEST(LeafDirectory, GivingUpAMapTakesNoMemory) {
