@@ -16,6 +16,7 @@ extern "C" {
 #include "access/visibilitymap.h"
 #include "commands/dbcommands.h"
 #include "commands/progress.h"
+#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/autovacuum.h"
 #include "storage/bufmgr.h"
@@ -34,13 +35,16 @@ namespace {
 // Marked blocks are skipped in runs of at least so many, as heap does: rows of small tables are
 // counted, not estimated.
 constexpr BlockNo kShortestSkip = 32;
+// Autovacuum does not walk through the indexes for so small a part of the blocks, as for heap's
+// pages with dead items, if there are so many.
+constexpr BlockNo kOneInSoMany = 50, kManyBlocks = 1000;
 // For index-only scans that are in the way of marks: they mean a lock or a slow client if so long.
 constexpr int kPatienceMs = 1000;
 
 // Slots that were not dead to all when VACUUM came by: for most index entries an answer that needs
 // no look at the row. Of the first blocks, as many as maintenance_work_mem has room for. Where a
-// block is marked these are from the look that says so: after an earlier one an insert may have been
-// rolled back, and its entry has to go.
+// block is marked these are from the look that says so: after an earlier one an insert may have
+// been rolled back, and its entry has to go.
 struct AliveSlots {
   using Block = uint64[kSlotsPerBlock / 64];
   Block* slots;
@@ -59,6 +63,16 @@ struct AliveSlots {
   }
 };
 
+// Blocks that could be marked once the indexes are clean. Where every slot has a row that all see
+// there is nothing to clean: slots are not used twice, so no insert into the block was rolled back.
+struct Markable {
+  uint8* whole;    // a bit for each block that was marked and is such a one
+  BlockNo* later;  // others, of which there are too few as yet
+  BlockNo later_count, most_later;
+  bool all;                   // others are marked as they come
+  bool any_whole, any_other;  // was marked
+};
+
 struct Vacuum {
   Relation relation;
   const VacuumParams* params;
@@ -73,9 +87,9 @@ struct Vacuum {
   RowHolder holder;
   // What was found.
   AliveSlots alive;
+  Markable markable;
   BlockNumber scanned;  // blocks that were not skipped
   double live, recently_dead;
-  uint64_t marked;  // blocks that can be seen by all, once the indexes are clean
   uint64_t asked, dead;
   double rows;  // reltuples
 };
@@ -101,16 +115,27 @@ bool IsDead(ItemPointer tid, void* argument) {
   return true;
 }
 
+// A row block counts as a page that was read (vacuum_cost_page_miss).
+void ChargePage() {
+  if (VacuumCostActive) VacuumCostBalance += VacuumCostPageMiss;
+}
+
 // Marks a block of which JudgeBlock said that it can be seen by all, unless it has changed since.
-void Mark(Vacuum* vacuum, BlockNo block, const BlockState& judged, Buffer* map) {
+bool Mark(Vacuum* vacuum, BlockNo block, const BlockState& judged, Buffer* map) {
   PrepareToMark(vacuum->relation, block, map);
   LWLock* stripe = StripeLock(vacuum->storage, block);
   LWLockAcquire(stripe, LW_EXCLUSIVE);
-  if (LookAtBlock(vacuum->storage, block).IsStill(judged)) {
-    MarkUnchanged(block, *map);
-    vacuum->marked++;
-  }
+  const bool is_still = LookAtBlock(vacuum->storage, block).IsStill(judged);
+  if (is_still) MarkUnchanged(block, *map);
   LWLockRelease(stripe);
+  return is_still;
+}
+
+bool IsWhole(const BlockLife& life) {
+  for (uint64_t word : life.alive) {
+    if (word != ~uint64_t{0}) return false;
+  }
+  return true;
 }
 
 // Looks at a block once more, now that it is known from which state on it must not change.
@@ -120,7 +145,40 @@ void JudgeAndMark(Vacuum* vacuum, BlockWalk* walk, BlockNo block, BlockRows* row
   BlockLife life;
   JudgeBlock(vacuum->relation, vacuum->storage, *rows, vacuum->oldest_xmin, &vacuum->holder, &life);
   vacuum->alive.Note(block, life);
-  if (life.seen_by_all) Mark(vacuum, block, state, map);
+  if (!life.seen_by_all) return;
+  Markable* markable = &vacuum->markable;
+  const bool whole = IsWhole(life);
+  if (!whole && !markable->all) {
+    if (markable->later_count < markable->most_later) {
+      markable->later[markable->later_count++] = block;
+      return;
+    }
+    markable->all = true;
+  }
+  if (!Mark(vacuum, block, state, map)) return;
+  (whole ? markable->any_whole : markable->any_other) = true;
+  if (whole) markable->whole[block / 8] |= static_cast<uint8>(1 << block % 8);
+}
+
+// Entries are looked for if rows died since the last time, as for heap; and before blocks count as
+// seen by all: a row whose insert was rolled back leaves an entry and no trace in its block.
+bool WantsCleanup(const Vacuum& vacuum) {
+  if (vacuum.params->index_cleanup == VACOPTVALUE_DISABLED) return false;
+  if (vacuum.params->index_cleanup == VACOPTVALUE_ENABLED || vacuum.markable.any_other) return true;
+  PgStat_StatTabEntry* statistics = pgstat_fetch_stat_tabentry_ext(
+      vacuum.relation->rd_rel->relisshared, RelationGetRelid(vacuum.relation));
+  return statistics == nullptr || statistics->n_dead_tuples > 0;
+}
+
+void MakeMarkable(Vacuum* vacuum) {
+  Markable* markable = &vacuum->markable;
+  markable->whole = static_cast<uint8*>(
+      palloc_extended(vacuum->blocks / 8 + 1, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+  markable->all = !IsAutoVacuumWorkerProcess() || vacuum->index_count == 0 ||
+                  vacuum->blocks < kManyBlocks || WantsCleanup(*vacuum);
+  if (markable->all) return;
+  markable->most_later = vacuum->blocks / kOneInSoMany;
+  markable->later = static_cast<BlockNo*>(palloc(markable->most_later * sizeof(BlockNo)));
 }
 
 void MakeAliveSlots(Vacuum* vacuum) {
@@ -159,6 +217,7 @@ void ScanBlocks(Vacuum* vacuum) {
     }
     BlockNo from = walk.next;
     if (!NextBlockRows(&walk, SnapshotAny, rows)) break;
+    ChargePage();
     BlockNo block = rows->block;
     // Blocks without a row are seen by all as well. Those at the end may be about to be filled.
     for (BlockNo gap = from; gap < block; gap++) {
@@ -176,22 +235,17 @@ void ScanBlocks(Vacuum* vacuum) {
     vacuum->live += life.live;
     vacuum->recently_dead += life.recently_dead;
   }
+  const Markable& markable = vacuum->markable;
+  for (BlockNo i = 0; markable.all && i < markable.later_count; i++) {
+    vacuum_delay_point();
+    JudgeAndMark(vacuum, &walk, markable.later[i], again, &mark_map);
+  }
   if (read_map != InvalidBuffer) ReleaseBuffer(read_map);
   if (mark_map != InvalidBuffer) ReleaseBuffer(mark_map);
   EndBlockWalk(&walk);
   LetRowGo(&vacuum->holder);
   MemoryContextDelete(context);
   pgstat_progress_update_param(PROGRESS_VACUUM_HEAP_BLKS_SCANNED, vacuum->blocks);
-}
-
-// Entries are looked for if rows died since the last time, as for heap; and before blocks count as
-// seen by all: a row whose insert was rolled back leaves an entry and no trace in its block.
-bool WantsCleanup(const Vacuum& vacuum) {
-  if (vacuum.params->index_cleanup == VACOPTVALUE_DISABLED) return false;
-  if (vacuum.params->index_cleanup == VACOPTVALUE_ENABLED || vacuum.marked > 0) return true;
-  PgStat_StatTabEntry* statistics = pgstat_fetch_stat_tabentry_ext(
-      vacuum.relation->rd_rel->relisshared, RelationGetRelid(vacuum.relation));
-  return statistics == nullptr || statistics->n_dead_tuples > 0;
 }
 
 void CleanIndexes(Vacuum* vacuum, bool delete_entries) {
@@ -272,6 +326,7 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
   vac_open_indexes(relation, RowExclusiveLock, &vacuum->index_count, &vacuum->indexes);
   if (vacuum->index_count > 0) WarnOfParallel(*vacuum);
   MakeAliveSlots(vacuum);
+  MakeMarkable(vacuum);
 
   pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
   pgstat_progress_update_param(PROGRESS_VACUUM_TOTAL_HEAP_BLKS, vacuum->blocks);
@@ -283,9 +338,12 @@ void omendb_relation_vacuum(Relation relation, struct VacuumParams* params,
                  params->index_cleanup != VACOPTVALUE_DISABLED;
   bool delete_entries = cleanup && WantsCleanup(*vacuum);
   if (cleanup) CleanIndexes(vacuum, delete_entries);
-  if (vacuum->storage != 0 && (delete_entries || vacuum->index_count == 0)) {
-    // Else they stay as they are until the next time.
-    if (StartMarkRound(kPatienceMs)) PromoteMarks(relation, MissingBefore(vacuum->oldest_xmin));
+  // Other marks stay as they are until the next time.
+  const bool all_clean = delete_entries || vacuum->index_count == 0;
+  if (vacuum->storage != 0 && (all_clean || vacuum->markable.any_whole) &&
+      StartMarkRound(kPatienceMs)) {
+    PromoteMarks(relation, MissingBefore(vacuum->oldest_xmin),
+                 all_clean ? nullptr : vacuum->markable.whole, vacuum->blocks);
   }
 
   FreezeCutoffs cutoffs = FreezeForVacuum(relation, params);

@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "commands/vacuum.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 }
@@ -73,6 +74,8 @@ void VisitIndexEntries(Relation index, StorageId storage,
   IndexSpan span{Slice(), Slice(), true, false, Slice(), 0};
   for (bool complete = false; !complete;) {
     vacuum_delay_point();
+    // So many entries are about what a page of a btree has.
+    if (VacuumCostActive) VacuumCostBalance += VacuumCostPageMiss;
     int count = ReadIndexBatch(reader, span, false, kBatch, &complete);
     for (int i = 0; i < count; i++) {
       IndexEntry entry = BatchEntry(reader, i);

@@ -96,35 +96,53 @@ void MarkUnchanged(BlockNo block, Buffer map) {
 
 namespace {
 
-// Four blocks: whoever is unchanged becomes seen by all.
-uint8 Promoted(uint8 byte) {
-  static_assert(VISIBILITYMAP_ALL_VISIBLE == 1 && VISIBILITYMAP_ALL_FROZEN == 2);
-  return static_cast<uint8>(byte | (byte & 0xAA) >> 1);
+static_assert(VISIBILITYMAP_ALL_VISIBLE == 1 && VISIBILITYMAP_ALL_FROZEN == 2);
+
+// Which of the four blocks of a byte may become seen by all: their second bits.
+uint8 MayPromote(BlockNo first, const uint8* some, BlockNo blocks) {
+  if (some == nullptr) return 0xAA;
+  uint8 mask = 0;
+  for (BlockNo i = 0; i < kBlocksPerByte; i++) {
+    const BlockNo block = first + i;
+    if (block < blocks && (some[block / 8] >> block % 8 & 1) != 0) {
+      mask = static_cast<uint8>(mask | VISIBILITYMAP_ALL_FROZEN << ShiftOf(block));
+    }
+  }
+  return mask;
 }
 
-bool AnythingToPromote(const uint8* bytes) {
+// Of these blocks who is unchanged becomes seen by all.
+uint8 Promoted(uint8 byte, uint8 mask) { return static_cast<uint8>(byte | (byte & mask) >> 1); }
+
+// The bytes of a page, changed if `write`. True if anything changes.
+bool PromotePage(Buffer map, BlockNo first, const uint8* some, BlockNo blocks, bool write) {
+  bool changes = false;
+  uint8* bytes = BytesOf(map);
   for (uint32 i = 0; i < kMapBytes; i++) {
-    if (Promoted(bytes[i]) != bytes[i]) return true;
+    if (Promoted(bytes[i], 0xAA) == bytes[i]) continue;
+    const uint8 promoted = Promoted(bytes[i], MayPromote(first + i * kBlocksPerByte, some, blocks));
+    changes |= promoted != bytes[i];
+    if (write) bytes[i] = promoted;
   }
-  return false;
+  return changes;
 }
 
 }  // namespace
 
-void PromoteMarks(Relation relation, FullXid horizon) {
+void PromoteMarks(Relation relation, FullXid horizon, const uint8* some, BlockNo blocks) {
   SMgrRelation files = RelationGetSmgr(relation);
   if (!smgrexists(files, VISIBILITYMAP_FORKNUM)) return;
   BlockNumber pages = smgrnblocks(files, VISIBILITYMAP_FORKNUM);
   bool logged = relation->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT;
   for (BlockNumber page = 0; page < pages; page++) {
     CHECK_FOR_INTERRUPTS();
+    const BlockNo first = page * kBlocksPerPage;
     Buffer map = InvalidBuffer;
-    visibilitymap_pin(relation, page * kBlocksPerPage, &map);
+    visibilitymap_pin(relation, first, &map);
     LockBuffer(map, BUFFER_LOCK_EXCLUSIVE);
-    if (AnythingToPromote(BytesOf(map))) {
+    if (PromotePage(map, first, some, blocks, false)) {
       START_CRIT_SECTION();
-      uint8* bytes = BytesOf(map);
-      for (uint32 i = 0; i < kMapBytes; i++) bytes[i] = Promoted(bytes[i]);
+      PromotePage(map, first, some, blocks, true);
       MarkBufferDirty(map);
       if (logged) PageSetLSN(BufferGetPage(map), LogBlocksVisible(relation->rd_node, horizon, map));
       END_CRIT_SECTION();

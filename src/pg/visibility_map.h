@@ -44,9 +44,10 @@ BlockNo NextUnmarkedBlock(Relation relation, BlockNo block, BlockNo end, Buffer*
 void PrepareToMark(Relation relation, BlockNo block, Buffer* map);
 // Marks the block as unchanged. REQUIRES: its stripe lock; PrepareToMark with this page.
 void MarkUnchanged(BlockNo block, Buffer map);
-// Every unchanged block is seen by all from now on. Standby queries older than `horizon` are
-// cancelled, as for heap. REQUIRES: all indexes were cleaned since the blocks were marked.
-void PromoteMarks(Relation relation, FullXid horizon);
+// Every unchanged block is seen by all from now on, or only those that have a bit in `some`, which has
+// bits for `blocks` blocks. Standby queries older than `horizon` are cancelled, as for heap.
+// REQUIRES: all indexes were cleaned since the blocks were marked, or have nothing to clean of them.
+void PromoteMarks(Relation relation, FullXid horizon, const uint8* some, BlockNo blocks);
 
 // In the WAL room. REQUIRES: critical section, the map's page locked exclusively and marked dirty.
 Lsn LogBlocksVisible(const RelFileNode& node, FullXid horizon, Buffer map);

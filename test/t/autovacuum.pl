@@ -47,6 +47,45 @@ is($node->safe_psql('postgres', "SELECT omendb.check_index('changing_pkey')"), 1
 is($node->safe_psql('postgres', "SELECT autovacuum_count + autoanalyze_count FROM pg_stat_user_tables WHERE relname = 'quiet'"), 0,
 	'a table that did not change enough is left alone');
 
+# Of a large table that was only filled autovacuum marks the blocks that are full of rows, and does not walk
+# through the indexes for the few others: of those it is not known what was rolled back.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE filled (id int PRIMARY KEY) USING omendb WITH (autovacuum_enabled = off);
+INSERT INTO filled SELECT generate_series(1, 300000);
+BEGIN;
+INSERT INTO filled SELECT generate_series(1000001, 1000010);
+ROLLBACK;
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_reset_single_table_counters('filled'::regclass);
+INSERT INTO filled SELECT generate_series(300001, 302000);
+ALTER TABLE filled SET (autovacuum_enabled = on);
+SQL
+becomes("SELECT last_autovacuum IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'filled'", 'a large table is vacuumed');
+my $entries = "SELECT omendb.check_index('filled_pkey')";
+my $by_index = 'SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT count(*), sum(id) FROM filled WHERE id > 0';
+is($node->safe_psql('postgres', $entries), 302010, '... without a walk through its index');
+is($node->safe_psql('postgres', "SELECT relpages - relallvisible BETWEEN 1 AND 10 FROM pg_class WHERE relname = 'filled'"), 't',
+	'... and all but a few of its blocks are visible to all');
+is($node->safe_psql('postgres', $by_index), '302000|45602151000', '... an index-only scan gives all rows and no other');
+$node->safe_psql('postgres', 'VACUUM filled');
+is($node->safe_psql('postgres', $entries), 302000, 'VACUUM walks through it');
+is($node->safe_psql('postgres', "SELECT relpages = relallvisible FROM pg_class WHERE relname = 'filled'"), 't',
+	'... and marks all blocks');
+is($node->safe_psql('postgres', $by_index), '302000|45602151000', '... an index-only scan gives the same');
+
+# What VACUUM reads counts for its delay: row blocks, and entries of indexes.
+for my $options ('DISABLE_PAGE_SKIPPING, INDEX_CLEANUP OFF', 'INDEX_CLEANUP ON')
+{
+	my $session = session($node);
+	$session->do("SET vacuum_cost_delay = '100ms'; SET vacuum_cost_limit = 1; SET application_name = 'delayed'");
+	$session->send("VACUUM ($options) filled");
+	becomes("SELECT wait_event = 'VacuumDelay' FROM pg_stat_activity WHERE application_name = 'delayed'", "VACUUM ($options) is delayed");
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'delayed'");
+	$session->answer(60);
+	is($session->error, '57014', '... and can be cancelled meanwhile');
+	$session->quit;
+}
+
 # To prevent wraparound it comes in any case; that of a frozen table is young again.
 $node->safe_psql('postgres', 'ALTER TABLE quiet SET (autovacuum_enabled = off, autovacuum_freeze_max_age = 100000, autovacuum_freeze_min_age = 0)');
 $node->safe_psql('postgres', 'CREATE PROCEDURE spend(n int) LANGUAGE plpgsql AS $$
