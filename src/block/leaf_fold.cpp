@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/crc32c.h"
 #include "base/index_position.h"
 #include "block/section.h"
 #include "base/pure.h"
@@ -13,12 +14,18 @@ namespace {
 // Parts of a full leaf that a leaf gets when it is split.
 constexpr double kEvenFill = double{kLeafTarget} / kMaxLeafCount;
 constexpr double kAppendFill = 15.0 / 16;
+// One of two leaves gets up to this much more than half. Else all leaves of evenly spread keys are
+// split at the same time, and then all are half empty.
+constexpr double kMostUneven = 0.2;
 
 // What part of a leaf an entry takes, by number or by bytes.
 double ShareOf(const EntryList& entries, size_t index) {
   return std::max(1.0 / kMaxLeafCount,
                   static_cast<double>(entries.RawSize(index, index + 1)) / kMaxLeafBytes);
 }
+
+// From 0 to 1, the same for the same key every time.
+double Chance(Slice key) { return static_cast<double>(Crc32c(0, key)) / UINT32_MAX; }
 
 std::string Hex(Slice bytes) {
   static const char kDigits[] = "0123456789abcdef";
@@ -81,16 +88,21 @@ Status SplitLeaf(const EntryList& entries, Slice low, Slice high, Lsn lsn, LeafG
   };
   if (!MustSplitLeaf(entries)) return add(0, entries.size(), low, high);
 
-  double fill = kAppendFill;
+  double fill = kAppendFill, first_fill = kAppendFill;
   if (growth == LeafGrowth::kRandom) {
     double total = 0;
     for (size_t i = 0; i < entries.size(); i++) total += ShareOf(entries, i);
-    fill = total / std::max(2.0, std::ceil(total / kEvenFill));
+    const double parts = std::max(2.0, std::ceil(total / kEvenFill));
+    fill = first_fill = total / parts;
+    if (parts == 2) {
+      first_fill *= 1 + kMostUneven * (2 * Chance(entries.key(entries.size() / 2)) - 1);
+      fill = total - first_fill;
+    }
   }
   std::string from(low), to;
   size_t first = 0;
   // Of all entries so far, against where the leaf should end: so no rest adds up for the last one.
-  double so_far = 0, in_leaf = 0, leaf_end = fill;
+  double so_far = 0, in_leaf = 0, leaf_end = first_fill;
   for (size_t i = 0; i < entries.size(); i++) {
     const double share = ShareOf(entries, i);
     if (i > first && (so_far + share / 2 > leaf_end || in_leaf + share > 1)) {

@@ -33,7 +33,7 @@ struct NewLeaf {
 
 // How the entries of a leaf came to be more than it holds: an append at the right end of the index
 // (or of the leaf, for keys that ascend) leaves the left ones nearly full, as none will be added
-// there; else all are filled evenly.
+// there; else all are filled evenly, or nearly so if there are two.
 enum class LeafGrowth { kRandom, kAppend };
 
 // True if the entries should be stored as several leaves.

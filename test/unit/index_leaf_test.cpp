@@ -275,8 +275,19 @@ TEST(SplitLeaf, FillsLeavesEvenlyOrFromTheLeft) {
   const EntryList entries = ListOf(RandomInt8Words(1025, 4));
   EXPECT_TRUE(MustSplitLeaf(entries));
   std::vector<NewLeaf> leaves;
-  ExpectOk(SplitLeaf(entries, "", "", 9, LeafGrowth::kRandom, &leaves));
-  EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{513, 512}));
+  std::set<size_t> firsts;
+  for (uint64_t seed = 4; seed < 24; seed++) {
+    leaves.clear();
+    ExpectOk(SplitLeaf(ListOf(RandomInt8Words(1025, seed)), "", "", 9, LeafGrowth::kRandom,
+                       &leaves));
+    const std::vector<size_t> counts = CountsOf(leaves);
+    ASSERT_EQ(counts.size(), 2u);
+    EXPECT_EQ(counts[0] + counts[1], 1025u);
+    EXPECT_GE(counts[0], 409u);
+    EXPECT_LE(counts[0], 616u);
+    firsts.insert(counts[0]);
+  }
+  EXPECT_GT(firsts.size(), 10u) << "they would all be full at the same time";
   leaves.clear();
   ExpectOk(SplitLeaf(entries, "", "", 9, LeafGrowth::kAppend, &leaves));
   EXPECT_EQ(CountsOf(leaves), (std::vector<size_t>{960, 65}));
