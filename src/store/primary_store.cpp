@@ -199,7 +199,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   explicit PrimaryStoreImpl(const StoreOptions& options)
       : options_(options),
         staging_(options.path + "/" + kStagingFolder),
-        file_system_(std::make_shared<PrimaryFileSystem>(options.path)),
+        file_system_(std::make_shared<PrimaryFileSystem>(options.path, options.failure_point)),
         env_(rocksdb::NewCompositeEnv(file_system_)),
         listener_(std::make_shared<Listener>(options, file_system_)),
         filter_(NewGarbageFilter(options)),

@@ -274,6 +274,7 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
 void StoreWorker::IngestLeaves() {
   LeafFilesToIngest files;
   if (!TakeLeafIngest(&files)) return;
+  ErrorAtFailurePoint("leaves_taken");
   SegmentFlush flush(nullptr, g_shared->flushed_sequence);
   flush.AddLeafFiles(files);
   Status status = Commit(&flush);
