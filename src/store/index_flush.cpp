@@ -40,8 +40,7 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   if (!*exists) return Status::Ok();
   value_.assign(iterator_->value());
   place->low = iterator_->low();
-  const Status parsed = LeafView::Parse(value_, true, &view_);
-  place->damaged = !parsed.ok();
+  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
   if (!place->damaged) {
     place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
     place->info.deltas = static_cast<uint8_t>(view_.deltas());
@@ -87,9 +86,12 @@ bool IndexFlush::FitsAsOperand(const LeafInfo& info) const {
 
 // A leaf that is known, into value_, with what is in it now.
 Status IndexFlush::ReadLeaf(StorageId storage, LeafPlace* place) {
-  OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place->low, &value_));
-  const Status parsed = LeafView::Parse(value_, true, &view_);
-  place->damaged = !parsed.ok();
+  const Status read = store_->GetLeaf(storage, place->low, &value_);
+  // If its key is damaged there seems to be none, or there are operands alone.
+  place->damaged = read.code() == StatusCode::kNotFound;
+  if (place->damaged) return Status::Ok();
+  OMENDB_RETURN_IF_ERROR(read);
+  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
   if (place->damaged) return Status::Ok();
   place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
   place->info.deltas = static_cast<uint8_t>(view_.deltas());
