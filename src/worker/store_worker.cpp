@@ -241,6 +241,7 @@ Status StoreWorker::Commit(SegmentFlush* flush) {
   if (!status.ok()) return status;
 
   context_.NoteDropped(flush->dropped());
+  if (!flush->dropped().empty()) leaf_loader_.NoteRoom();
   g_shared->counters.swept_storages += flush->dropped().size();
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   flush->Publish();

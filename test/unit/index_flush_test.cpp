@@ -268,6 +268,31 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
   EXPECT_EQ(known_, leaves_.size());
 }
 
+// Of long keys, which come all over the place.
+TEST_F(IndexFlushTest, AnIndexIsLearntOnceAnotherHasLeftItsRoom) {
+  UseDirectory(1 << 20);
+  TestIndex first(4), second(5);
+  const auto add = [&](TestIndex* index, size_t count) {
+    Words words;
+    while (words.size() < count) {
+      words[{KeyOf(random_()) + std::string(490, 'k') + Int8Key(random_()), 1}] = {};
+    }
+    ExpectOk(TryWrite({{index, words}}));
+  };
+  for (int i = 0; i < 40; i++) add(&first, 1000);
+  ASSERT_NE(first.slot.map, 0u);
+  for (int i = 0; i < 40 && second.slot.state != LeafMapState::kRefused; i++) add(&second, 500);
+  ASSERT_EQ(second.slot.state, LeafMapState::kRefused);
+  Check(&second);
+  MapOf(&first).Forget();
+  second.slot.state = LeafMapState::kPartial;
+  LearnLeaves(&second, 0, leaves_.size());
+  EXPECT_EQ(second.slot.state, LeafMapState::kPartial) << leaves_.size();
+  known_ = 0;
+  Check(&second);
+  EXPECT_EQ(known_, leaves_.size());
+}
+
 TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   UseDirectory(LeafDirectory::MinimumSize());
   TestIndex index(5);
