@@ -63,6 +63,27 @@ void RestartEvaluation(IndexInfo* info, IndexEvaluation* evaluation) {
   StartEvaluation(info, evaluation->slot, evaluation);
 }
 
+// What a command tells of its progress, which the end of a subtransaction takes away.
+class Progress {
+ public:
+  Progress()
+      : command_(MyBEEntry->st_progress_command), of_(MyBEEntry->st_progress_command_target) {
+    memcpy(values_, MyBEEntry->st_progress_param, sizeof(values_));
+  }
+  void Restore() const {
+    if (command_ == PROGRESS_COMMAND_INVALID) return;
+    int places[PGSTAT_NUM_PROGRESS_PARAM];
+    for (int i = 0; i < PGSTAT_NUM_PROGRESS_PARAM; i++) places[i] = i;
+    pgstat_progress_start_command(command_, of_);
+    pgstat_progress_update_multi_param(PGSTAT_NUM_PROGRESS_PARAM, places, values_);
+  }
+
+ private:
+  ProgressCommandType command_;
+  Oid of_;
+  int64 values_[PGSTAT_NUM_PROGRESS_PARAM];
+};
+
 enum class EndedRow { kIndexed, kNotWanted, kFailed };
 
 // For a row that has ended and only older snapshots see. Its expressions may fail: that can be why
@@ -75,6 +96,7 @@ EndedRow EvaluateEnded(IndexInfo* info, IndexEvaluation* evaluation) {
   if (IsInParallelMode()) return EndedRow::kFailed;
   MemoryContext caller = CurrentMemoryContext;
   ResourceOwner owner = CurrentResourceOwner;
+  const Progress progress;
   volatile EndedRow result = EndedRow::kFailed;
   BeginInternalSubTransaction(nullptr);
   MemoryContextSwitchTo(caller);
@@ -90,6 +112,7 @@ EndedRow EvaluateEnded(IndexInfo* info, IndexEvaluation* evaluation) {
     FlushErrorState();
     RollbackAndReleaseCurrentSubTransaction();
     CurrentResourceOwner = owner;
+    progress.Restore();
     int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
     if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INSUFFICIENT_RESOURCES ||
         category == ERRCODE_INTERNAL_ERROR) {

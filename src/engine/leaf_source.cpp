@@ -72,6 +72,7 @@ class StoredLeaves : public LeafSource {
     OMENDB_RETURN_IF_ERROR(EnsureIterator());
     at_->Last();
     OMENDB_RETURN_IF_ERROR(LoadIterated());
+    if (has_leaf_ && !leaf_->view.high().empty()) return MissingLeaf();
     if (has_leaf_) leaf_->view.Last();
     return SkipBackward();
   }
@@ -105,6 +106,10 @@ class StoredLeaves : public LeafSource {
     if (!at_->Valid()) return at_->status();
     next_->bytes.assign(at_->value());
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
+    // Keys of the store have no checksum on this path.
+    if (!next_->view.has_base() || next_->view.low() != at_->low()) {
+      return Status::Corruption("damaged index leaf", "it is not the one that its key names");
+    }
     Take(at_->low());
     is_iterated_ = true;
     return Status::Ok();
@@ -167,7 +172,20 @@ class StoredLeaves : public LeafSource {
   Status LoadBySearch(Slice position) {
     OMENDB_RETURN_IF_ERROR(EnsureIterator());
     at_->Seek(position);
-    return LoadIterated();
+    OMENDB_RETURN_IF_ERROR(LoadIterated());
+    if (has_leaf_ && !leaf_->view.CoversPosition(position)) return MissingLeaf();
+    return Status::Ok();
+  }
+
+  static Status MissingLeaf() {
+    return Status::Corruption("damaged index leaf", "there is none where one has to be");
+  }
+
+  // The iterator's leaf, which lies directly behind the current one.
+  Status LoadNext() {
+    bound_.assign(leaf_->view.high());
+    OMENDB_RETURN_IF_ERROR(LoadIterated());
+    return (has_leaf_ ? Slice(leaf_->low) : Slice()) == bound_ ? Status::Ok() : MissingLeaf();
   }
 
   // The walk has come to this end of the current leaf. Empty: nothing lies behind it.
@@ -185,7 +203,7 @@ class StoredLeaves : public LeafSource {
     while (has_leaf_ && !leaf_->view.Valid()) {
       if (is_iterated_) {
         at_->Next();
-        OMENDB_RETURN_IF_ERROR(LoadIterated());
+        OMENDB_RETURN_IF_ERROR(LoadNext());
         if (has_leaf_) leaf_->view.First();
         continue;
       }
@@ -209,6 +227,9 @@ class StoredLeaves : public LeafSource {
       }
       if (at_->Valid() && at_->low() == bound_) at_->Prev();
       OMENDB_RETURN_IF_ERROR(LoadIterated());
+      const bool missing =
+          !has_leaf_ || (!leaf_->view.high().empty() && leaf_->view.high() < bound_);
+      if (missing) return MissingLeaf();
       if (has_leaf_) leaf_->view.SeekBefore(bound_key_, bound_tid_);
     }
     failed_ = false;

@@ -39,13 +39,16 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   *place = LeafPlace{};
   if (!*exists) return Status::Ok();
   value_.assign(iterator_->value());
-  OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
   place->low = iterator_->low();
-  place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
-  place->info.deltas = static_cast<uint8_t>(view_.deltas());
+  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
+  if (!place->damaged) {
+    place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
+    place->info.deltas = static_cast<uint8_t>(view_.deltas());
+  }
   iterator_->Next();
   OMENDB_RETURN_IF_ERROR(iterator_->status());
   if (iterator_->Valid()) place->high = iterator_->low();
+  if (place->damaged) return Status::Ok();
   Slice high = place->high;
   leaves_->Learn(place->low, iterator_->Valid() ? &high : nullptr, &view_);
   return Status::Ok();
@@ -81,6 +84,33 @@ bool IndexFlush::FitsAsOperand(const LeafInfo& info) const {
          delta_.size() * kRewriteFraction <= kMaxLeafBytes;
 }
 
+// A leaf that is known, into value_, with what is in it now.
+Status IndexFlush::ReadLeaf(StorageId storage, LeafPlace* place) {
+  const Status read = store_->GetLeaf(storage, place->low, &value_);
+  // If its key is damaged there seems to be none, or there are operands alone.
+  place->damaged = read.code() == StatusCode::kNotFound;
+  if (place->damaged) return Status::Ok();
+  OMENDB_RETURN_IF_ERROR(read);
+  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
+  if (place->damaged) return Status::Ok();
+  place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
+  place->info.deltas = static_cast<uint8_t>(view_.deltas());
+  return Status::Ok();
+}
+
+// What was taken, and what else there is for the leaf.
+Status IndexFlush::WriteDamaged(StorageId storage, const LeafPlace& place, IndexChanges* entries,
+                                bool more) {
+  std::string all = delta_;
+  leaves_->NoteMerged(place, generation_, changes_.count(), hashes_);
+  while (more) {
+    OMENDB_RETURN_IF_ERROR(TakeChanges(place, entries, &more));
+    all.append(delta_);
+    leaves_->NoteMerged(place, generation_, changes_.count(), hashes_);
+  }
+  return flush_->MergeLeaf(storage, place.low, all);
+}
+
 Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
                              IndexChanges* entries) {
   written_++;
@@ -92,13 +122,11 @@ Status IndexFlush::WriteLeaf(StorageId storage, LeafPlace place, bool exists,
     OMENDB_RETURN_IF_ERROR(LeafBuilder(place.low, place.high).Finish(generation_ - 1, &value_));
     return Rewrite(storage, std::move(place), entries, more);
   }
-  if (more || LeafMap::WantsNewFilter(place.info, changes_.count(), false) ||
+  if (place.damaged || more || LeafMap::WantsNewFilter(place.info, changes_.count(), false) ||
       !FitsAsOperand(place.info)) {
     // What is known of a leaf may be older than its last fold.
-    OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, place.low, &value_));
-    OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
-    place.info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
-    place.info.deltas = static_cast<uint8_t>(view_.deltas());
+    if (!place.damaged) OMENDB_RETURN_IF_ERROR(ReadLeaf(storage, &place));
+    if (place.damaged) return WriteDamaged(storage, place, entries, more);
     if (more || !FitsAsOperand(place.info)) {
       return Rewrite(storage, std::move(place), entries, more);
     }
@@ -135,14 +163,13 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
   LeafPlace next;
   bool exists;
   OMENDB_RETURN_IF_ERROR(FindLeaf(storage, place->high, &next, &exists));
-  if (!exists || next.low != place->high ||
+  if (!exists || next.damaged || next.low != place->high ||
       (!live->empty() && live->size() + next.info.count > kLeafTarget)) {
     return Status::Ok();
   }
-  OMENDB_RETURN_IF_ERROR(store_->GetLeaf(storage, next.low, &value_));
-  OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
+  OMENDB_RETURN_IF_ERROR(ReadLeaf(storage, &next));
   EntryList behind;
-  OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &behind));
+  if (next.damaged || !FoldLeaf(&view_, &behind).ok()) return Status::Ok();
   if (!live->empty() && bytes + behind.RawSize(0, behind.size()) > kMaxLeafBytes) {
     return Status::Ok();
   }
@@ -160,6 +187,7 @@ Status IndexFlush::Absorb(StorageId storage, Slice low, EntryList* live, LeafPla
 Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, IndexChanges* entries, bool more) {
   std::string low = place.low;
   absorbed_.clear();
+  bool begun = false;
   for (;;) {
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(value_, true, &view_));
     view_.Last();
@@ -170,7 +198,11 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, IndexChanges* ent
     if (changes_.count() > 0) OMENDB_RETURN_IF_ERROR(view_.AddValue(delta_, false));
     OMENDB_RETURN_IF_ERROR(view_.Finish());
     EntryList live;
-    OMENDB_RETURN_IF_ERROR(FoldLeaf(&view_, &live));
+    // As it came from the store it may hold what its bounds forbid.
+    const Status folded = FoldLeaf(&view_, &live);
+    if (!folded.ok() && !begun) return WriteDamaged(storage, place, entries, more);
+    OMENDB_RETURN_IF_ERROR(folded);
+    begun = true;
     if (!more) {
       bool absorbed;
       OMENDB_RETURN_IF_ERROR(Absorb(storage, low, &live, &place, &absorbed));

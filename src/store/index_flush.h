@@ -34,6 +34,9 @@ struct IndexFlushOptions {
 };
 
 // Store worker, main thread; for one index after the other, by ascending storage.
+//
+// A leaf that is damaged takes its changes as an operand, however many they are: whoever reads it
+// is told of the damage, and the changes of all others must not wait for it.
 class IndexFlush {
  public:
   // generation: that of the flush, which orders what is written to a leaf.
@@ -47,7 +50,9 @@ class IndexFlush {
 
  private:
   Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
+  Status ReadLeaf(StorageId storage, LeafPlace* place);
   Status WriteLeaf(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries);
+  Status WriteDamaged(StorageId storage, const LeafPlace& place, IndexChanges* entries, bool more);
   bool FitsAsOperand(const LeafInfo& info) const;
   Status TakeChanges(const LeafPlace& place, IndexChanges* entries, bool* more);
   Status Rewrite(StorageId storage, LeafPlace place, IndexChanges* entries, bool more);

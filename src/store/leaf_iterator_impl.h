@@ -6,16 +6,20 @@
 #include <memory>
 #include <string>
 
+#include "base/pure.h"
 #include "key/leaf_key.h"
 #include "store/families.h"
 #include "store/leaf_iterator.h"
 #include "store/rocksdb_status.h"
-#include "base/pure.h"
 
 namespace omendb {
 
+// Damaged blocks that one read steps over at most.
+inline constexpr int kMostPasses = 100;
+
 // Guard: Status operator()(call) runs call(), which leaves all its results in the iterator, and
-// says if it was left by a fault; lost() says if the database is given up, with all it handed out.
+// says if it was left by a fault; lost() says if the database is given up, with all it handed out;
+// Pass(status) is true if it has arranged that what the status says is damaged can be read.
 template <class Guard>
 class LeafIteratorImpl : public LeafIterator {
  public:
@@ -32,10 +36,12 @@ class LeafIteratorImpl : public LeafIterator {
 
   Status Start(rocksdb::DB* db, rocksdb::ColumnFamilyHandle* handle,
                const rocksdb::ReadOptions& defaults) {
-    rocksdb::ReadOptions options = defaults;
-    options.iterate_lower_bound = &low_slice_;
-    options.iterate_upper_bound = &high_slice_;
-    return status_ = guard_([&] { it_.reset(db->NewIterator(options, handle)); });
+    db_ = db;
+    handle_ = handle;
+    options_ = defaults;
+    options_.iterate_lower_bound = &low_slice_;
+    options_.iterate_upper_bound = &high_slice_;
+    return status_ = guard_([&] { StartAnew(); });
   }
 
   bool Valid() const override { return valid_; }
@@ -62,22 +68,42 @@ class LeafIteratorImpl : public LeafIterator {
   // Keys have no checksum on the path of a reader; their order is what can be checked.
   void Next() override {
     before_.assign(low_);
-    Move([&] { it_->Next(); });
+    Move([&] { it_->Next(); },
+         [&] {
+           it_->Seek(LeafKey(storage_, before_));
+           if (it_->Valid()) it_->Next();
+         });
     if (valid_ && low_ <= before_) Fail();
   }
   void Prev() override {
     before_.assign(low_);
-    Move([&] { it_->Prev(); });
+    Move([&] { it_->Prev(); },
+         [&] {
+           it_->SeekForPrev(LeafKey(storage_, before_));
+           if (it_->Valid()) it_->Prev();
+         });
     if (valid_ && low_ >= before_) Fail();
   }
 
  private:
+  void StartAnew() { it_.reset(db_->NewIterator(options_, handle_)); }
+
   template <typename Call>
   void Move(Call call) {
+    Move(call, call);
+  }
+  // again: the same move, with an iterator that is nowhere yet. (Nothing is written to the database
+  // of a guard that passes anything as long as this lives.)
+  template <typename Call, typename Again>
+  void Move(Call call, Again again) {
     valid_ = false;
     if (!status_.ok()) return;
     if (Status status = guard_([&] {
           call();
+          for (int i = 0; i < kMostPasses && !it_->Valid() && guard_.Pass(it_->status()); i++) {
+            StartAnew();  // it would not read the block once more
+            again();
+          }
           Load();
         });
         !status.ok()) {
@@ -108,6 +134,9 @@ class LeafIteratorImpl : public LeafIterator {
   }
 
   Guard guard_;
+  rocksdb::DB* db_ = nullptr;
+  rocksdb::ColumnFamilyHandle* handle_ = nullptr;
+  rocksdb::ReadOptions options_;
   const StorageId storage_;
   const std::string low_bound_, high_bound_;
   const rocksdb::Slice low_slice_, high_slice_;

@@ -15,6 +15,7 @@ namespace omendb {
 struct LeafPlace {
   std::string low, high;  // positions; an empty high is the end of the index
   LeafInfo info;
+  bool damaged = false;  // nothing is known of what is in it
 };
 
 // Store worker, main thread. Trivial handle.

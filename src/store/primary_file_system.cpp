@@ -36,9 +36,10 @@ class PrimaryFileSystem::AmendedFile : public rocksdb::FSRandomAccessFileOwnerWr
   const std::string name_;
 };
 
-PrimaryFileSystem::PrimaryFileSystem(std::string directory)
+PrimaryFileSystem::PrimaryFileSystem(std::string directory, std::function<void(const char*)> reach)
     : rocksdb::FileSystemWrapper(rocksdb::FileSystem::Default()),
-      directory_(std::move(directory)) {}
+      directory_(std::move(directory)),
+      reach_(std::move(reach)) {}
 
 bool PrimaryFileSystem::IsShared(const std::string& name) const {
   const size_t slash = name.rfind('/');
@@ -130,7 +131,10 @@ rocksdb::IOStatus PrimaryFileSystem::NewRandomAccessFile(
 rocksdb::IOStatus PrimaryFileSystem::DeleteFile(const std::string& name,
                                                 const rocksdb::IOOptions& options,
                                                 rocksdb::IODebugContext* debug) {
-  if (!IsShared(name)) return target()->DeleteFile(name, options, debug);
+  if (!IsShared(name)) {
+    if (name.ends_with(".sst")) Reach("ingest_unlink");
+    return target()->DeleteFile(name, options, debug);
+  }
   struct stat info;
   const uint64_t size = stat(name.c_str(), &info) == 0 ? info.st_size : 0;
   std::lock_guard<std::mutex> lock(mutex_);
@@ -153,6 +157,7 @@ rocksdb::IOStatus PrimaryFileSystem::NewWritableFile(
 rocksdb::IOStatus PrimaryFileSystem::LinkFile(const std::string& from, const std::string& to,
                                               const rocksdb::IOOptions& options,
                                               rocksdb::IODebugContext* debug) {
+  Reach("ingest_link");
   MakeRoomFor(to);
   return target()->LinkFile(from, to, options, debug);
 }

@@ -11,6 +11,7 @@
 #include <rocksdb/file_system.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,8 @@ namespace omendb {
 class PrimaryFileSystem : public rocksdb::FileSystemWrapper {
  public:
   // `directory`: the database; SSTs elsewhere (files being built) are deleted at once.
-  explicit PrimaryFileSystem(std::string directory);
+  // reach: tests; called as StoreOptions::failure_point, may be empty.
+  explicit PrimaryFileSystem(std::string directory, std::function<void(const char*)> reach = {});
   const char* Name() const override { return "omendb.primary"; }
 
   size_t queued_files() const;
@@ -63,8 +65,12 @@ class PrimaryFileSystem : public rocksdb::FileSystemWrapper {
   bool IsShared(const std::string& name) const;  // may a reader be about to open it?
   void Amend(const std::string& name, uint64_t offset, size_t n, char* bytes) const;
   void MakeRoomFor(const std::string& name);
+  void Reach(const char* point) const {
+    if (reach_) reach_(point);
+  }
 
   const std::string directory_;
+  const std::function<void(const char*)> reach_;
   mutable std::mutex mutex_;                      // guards what follows
   std::map<std::string, uint64_t> queue_, held_;  // path -> size
   bool holding_ = false;

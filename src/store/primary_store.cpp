@@ -89,12 +89,7 @@ class Listener : public rocksdb::EventListener {
     // A failed compaction changed nothing. RocksDB tries it again a second later: when the disk has
     // room again that succeeds, and a damaged file must not stop the flushes of all others.
     if (reason == rocksdb::BackgroundErrorReason::kCompaction) {
-      std::string damage;
-      if (error->IsCorruption() &&
-          PassDamagedBlock(error->ToString(), file_system_.get(), &damage)) {
-        passed_blocks_.fetch_add(1);
-        Report("a damaged row block is kept as it is: " + damage);
-      } else {
+      if (!PassDamage(*error)) {
         Report("compaction failed and will be tried again: " + error->ToString());
       }
       *error = rocksdb::Status::OK();
@@ -107,6 +102,17 @@ class Listener : public rocksdb::EventListener {
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
                             bool* auto_recovery) override {
     *auto_recovery = false;
+  }
+
+  // True if what could not be read is a damaged row block or leaf, and can be read from now on.
+  bool PassDamage(const rocksdb::Status& error) {
+    std::string damage;
+    if (!error.IsCorruption() || !PassDamagedBlock(error.ToString(), file_system_.get(), &damage)) {
+      return false;
+    }
+    passed_blocks_.fetch_add(1);
+    Report("a damaged row block or index leaf is kept as it is: " + damage);
+    return true;
   }
 
   uint64_t passed_blocks() const { return passed_blocks_.load(); }
@@ -184,14 +190,17 @@ constexpr uint64_t kSettleShare = 20;
 // Of a leaf, in as many files. With more RocksDB folds it.
 constexpr int kMostLeafParts = 64;
 
-// The primary maps no files.
-struct NoGuard {
+// The primary maps no files. A leaf that is damaged is told from its own checksum, and must not
+// stop who comes to its neighbours.
+struct PassGuard {
   template <typename Call>
   Status operator()(Call call) {
     call();
     return Status::Ok();
   }
   bool lost() const { return false; }
+  bool Pass(const rocksdb::Status& status) { return listener->PassDamage(status); }
+  Listener* listener;
 };
 
 class PrimaryStoreImpl : public PrimaryStore {
@@ -199,7 +208,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   explicit PrimaryStoreImpl(const StoreOptions& options)
       : options_(options),
         staging_(options.path + "/" + kStagingFolder),
-        file_system_(std::make_shared<PrimaryFileSystem>(options.path)),
+        file_system_(std::make_shared<PrimaryFileSystem>(options.path, options.failure_point)),
         env_(rocksdb::NewCompositeEnv(file_system_)),
         listener_(std::make_shared<Listener>(options, file_system_)),
         filter_(NewGarbageFilter(options)),
@@ -251,26 +260,15 @@ class PrimaryStoreImpl : public PrimaryStore {
   Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
     OMENDB_RETURN_IF_ERROR(CheckOpen());
     const std::string key = LeafKey(storage, low);
-    rocksdb::PinnableSlice parts[kMostLeafParts];
-    rocksdb::GetMergeOperandsOptions options;
-    options.expected_max_number_of_operands = kMostLeafParts;
-    int count = 0;
-    rocksdb::Status s = db_->GetMergeOperands(rocksdb::ReadOptions(), handles_[kKeysFamily], key,
-                                              parts, &options, &count);
-    if (s.ok()) {
-      value->clear();
-      for (int i = 0; i < count; i++) value->append(parts[i].data(), parts[i].size());
-      if (count > 0) return Status::Ok();
-      s = rocksdb::Status::NotFound();
-    }
-    if (s.IsIncomplete()) s = db_->Get(rocksdb::ReadOptions(), handles_[kKeysFamily], key, value);
+    rocksdb::Status s = GetLeafParts(key, value);
+    for (int i = 0; i < kMostPasses && listener_->PassDamage(s); i++) s = GetLeafParts(key, value);
     if (s.IsNotFound()) return Status::NotFound("the store has no leaf under this key");
     return s.ok() ? Status::Ok() : ReadError(s);
   }
 
   Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) override {
     OMENDB_RETURN_IF_ERROR(CheckOpen());
-    auto it = std::make_unique<LeafIteratorImpl<NoGuard>>(NoGuard(), storage);
+    auto it = std::make_unique<LeafIteratorImpl<PassGuard>>(PassGuard{listener_.get()}, storage);
     OMENDB_RETURN_IF_ERROR(it->Start(db_, handles_[kKeysFamily], rocksdb::ReadOptions()));
     *iterator = std::move(it);
     return Status::Ok();
@@ -344,6 +342,21 @@ class PrimaryStoreImpl : public PrimaryStore {
     return std::make_unique<ManualCompaction>(
         db_, handles_, std::move(ranges), bottom,
         [listener = listener_] { return listener->passed_blocks(); });
+  }
+  rocksdb::Status GetLeafParts(const std::string& key, std::string* value) {
+    rocksdb::PinnableSlice parts[kMostLeafParts];
+    rocksdb::GetMergeOperandsOptions options;
+    options.expected_max_number_of_operands = kMostLeafParts;
+    int count = 0;
+    const rocksdb::Status s = db_->GetMergeOperands(rocksdb::ReadOptions(), handles_[kKeysFamily],
+                                                    key, parts, &options, &count);
+    if (s.IsIncomplete()) {
+      return db_->Get(rocksdb::ReadOptions(), handles_[kKeysFamily], key, value);
+    }
+    if (!s.ok()) return s;
+    value->clear();
+    for (int i = 0; i < count; i++) value->append(parts[i].data(), parts[i].size());
+    return count > 0 ? s : rocksdb::Status::NotFound();
   }
   Status FindUnresolved(StorageId storage, FullXid below, FullXid* oldest,
                         std::vector<KeyRange>* ranges);

@@ -30,8 +30,9 @@ struct StoreOptions {
   std::function<bool(StorageId)> is_dropped;    // any thread: rows of these are garbage
   std::function<void(LogLevel, const std::string&)> log;  // any thread
   // Tests: called at named points, may not return. On the worker's thread: flush_after_files,
-  // flush_before_ingest, flush_after_ingest, before_unlink. On RocksDB's: compaction_begin,
-  // compaction_fold, compaction_file, compaction_end.
+  // flush_before_ingest, ingest_link (of each file), ingest_unlink (of each one that was linked),
+  // flush_after_ingest, before_unlink. On RocksDB's: compaction_begin, compaction_fold,
+  // compaction_file, compaction_end.
   std::function<void(const char*)> failure_point;
   bool best_efforts_recovery = false;  // only for a restored copy, and only for its first opening
   // What was seen of the store before: one that is older is refused.

@@ -8,6 +8,7 @@
 #include "pg/shared_state.h"
 #include "pg/write_buffer.h"
 #include "store/index_flush.h"
+#include "worker/segment_changes.h"
 
 extern "C" {
 #include "catalog/pg_class.h"
@@ -50,21 +51,6 @@ std::string CommonPrefix(const SegmentIndex& index) {
   Slice last = at.entry().key;
   return std::string(CommonKeyPrefix(first, last, kIndexPrefixRoom));
 }
-
-// What a segment has of an index, as the flush of leaves takes it.
-class SegmentEntries : public IndexChanges {
- public:
-  explicit SegmentEntries(const SegmentIndex& index) {
-    at_.Attach(index);
-    at_.SeekToFirst();
-  }
-  bool Valid() const override { return at_.Valid(); }
-  void Next() override { at_.Next(); }
-  const IndexEntry& entry() const override { return at_.entry(); }
-
- private:
-  SegmentIndex::Iterator at_;
-};
 
 }  // namespace
 
@@ -163,7 +149,7 @@ Status SegmentFlush::WriteIndexes(PrimaryStore* store, PrimaryStore::Flush* flus
     index.prefix = CommonPrefix(index.entries);
     LeafMap leaves(SharedLeafDirectory(), &index.entry->leaves);
     leaves.NoteFlush();
-    SegmentEntries entries(index.entries);
+    SegmentChanges entries(index.entries);
     OMENDB_RETURN_IF_ERROR(writer.Write(index.storage, &entries, &leaves));
   }
   leaves_ = writer.leaves();

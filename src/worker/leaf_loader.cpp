@@ -7,13 +7,32 @@
 #include "store/leaf_iterator.h"
 #include "store/leaf_map.h"
 
+extern "C" {
+#include "utils/timestamp.h"
+}
+
 namespace omendb {
 namespace {
 
 // About ten milliseconds.
 constexpr int kLeavesAtOnce = 256;
+constexpr int kAdmitAfterMs = 10000;
 
 }  // namespace
+
+void LeafLoader::AdmitRefused() {
+  TimestampTz now = GetCurrentTimestamp();
+  if (!room_ || !TimestampDifferenceExceeds(admitted_, now, kAdmitAfterMs)) return;
+  room_ = false;
+  admitted_ = now;
+  LWLockAcquire(StorageTableLock(), LW_SHARED);
+  for (uint32 i = 0; i < StorageEntryLimit(); i++) {
+    LeafMapState refused = LeafMapState::kRefused;
+    // The next reader that misses a leaf has it loaded.
+    StorageEntryAt(i)->leaves.state.compare_exchange_strong(refused, LeafMapState::kPartial);
+  }
+  LWLockRelease(StorageTableLock());
+}
 
 bool LeafLoader::PickIndex() {
   if (!g_shared->leaf_maps_wanted.exchange(false)) return false;
@@ -67,6 +86,7 @@ Status LeafLoader::Load(PrimaryStore* store, bool* finished) {
 
 Status LeafLoader::Step(PrimaryStore* store, bool* more) {
   *more = false;
+  AdmitRefused();
   // A flush may have dropped the storage, or forgotten its map.
   if (entry_ != nullptr &&
       (entry_->state != StorageEntry::kLive || entry_->identity.id != storage_ ||

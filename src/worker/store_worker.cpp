@@ -241,6 +241,7 @@ Status StoreWorker::Commit(SegmentFlush* flush) {
   if (!status.ok()) return status;
 
   context_.NoteDropped(flush->dropped());
+  if (!flush->dropped().empty()) leaf_loader_.NoteRoom();
   g_shared->counters.swept_storages += flush->dropped().size();
   LWLockAcquire(StorageTableLock(), LW_EXCLUSIVE);
   flush->Publish();
@@ -274,6 +275,7 @@ bool StoreWorker::Flush(const Segment* segment, uint64_t sequence) {
 void StoreWorker::IngestLeaves() {
   LeafFilesToIngest files;
   if (!TakeLeafIngest(&files)) return;
+  ErrorAtFailurePoint("leaves_taken");
   SegmentFlush flush(nullptr, g_shared->flushed_sequence);
   flush.AddLeafFiles(files);
   Status status = Commit(&flush);

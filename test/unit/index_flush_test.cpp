@@ -272,6 +272,31 @@ TEST_F(IndexFlushTest, WithoutRoomForAMap) {
   EXPECT_EQ(known_, leaves_.size());
 }
 
+// Of long keys, which come all over the place.
+TEST_F(IndexFlushTest, AnIndexIsLearntOnceAnotherHasLeftItsRoom) {
+  UseDirectory(1 << 20);
+  TestIndex first(4), second(5);
+  const auto add = [&](TestIndex* index, size_t count) {
+    Words words;
+    while (words.size() < count) {
+      words[{KeyOf(random_()) + std::string(490, 'k') + Int8Key(random_()), 1}] = {};
+    }
+    ExpectOk(TryWrite({{index, words}}));
+  };
+  for (int i = 0; i < 40; i++) add(&first, 1000);
+  ASSERT_NE(first.slot.map, 0u);
+  for (int i = 0; i < 40 && second.slot.state != LeafMapState::kRefused; i++) add(&second, 500);
+  ASSERT_EQ(second.slot.state, LeafMapState::kRefused);
+  Check(&second);
+  MapOf(&first).Forget();
+  second.slot.state = LeafMapState::kPartial;
+  LearnLeaves(&second, 0, leaves_.size());
+  EXPECT_EQ(second.slot.state, LeafMapState::kPartial) << leaves_.size();
+  known_ = 0;
+  Check(&second);
+  EXPECT_EQ(known_, leaves_.size());
+}
+
 TEST_F(IndexFlushTest, OperandsNeedNoRoomInTheDirectory) {
   UseDirectory(LeafDirectory::MinimumSize());
   TestIndex index(5);
@@ -340,6 +365,70 @@ TEST_F(IndexFlushTest, KeysOutsideOfThePrefix) {
   const size_t known = known_;
   Write(&index, Numbers(kMiddle, 2000, 2, true));
   EXPECT_EQ(known_ - known, leaves_.size());
+}
+
+// It takes its changes all the same, and they are right if the damage is.
+TEST_F(IndexFlushTest, ADamagedLeafStopsNobody) {
+  const uint64_t step = 1000, count = 4000;
+  StorageId storage = 0;
+  for (size_t at_once : {40, 32 * 1024}) {
+    for (size_t changed : {3, 300, 3000}) {
+      for (int known = 0; known < 3; known++) {
+        SCOPED_TRACE(testing::Message() << at_once << ", " << changed << ", " << known);
+        options_.changes_at_once = at_once;
+        TestIndex index(++storage);
+        Write(&index, Numbers(kMiddle, count, step));
+        ASSERT_GT(leaves_.size(), 7u);
+        const auto damaged = std::next(leaves_.begin(), 4);
+        const std::string low = damaged->first;
+        std::string value;
+        ExpectOk(store_->GetLeaf(index.storage, low, &value));
+        const size_t at = value.size() / 2;
+        value[at] ^= 0x10;
+        std::unique_ptr<PrimaryStore::Flush> flush;
+        ExpectOk(store_->NewFlush(&flush));
+        ExpectOk(flush->PutLeaf(index.storage, low, value));
+        ExpectOk(flush->Commit(++lsn_));
+        flush.reset();
+        if (known < 2) MapOf(&index).Forget();
+        if (known == 1) LearnLeaves(&index, 0, 4);
+        // All of the leaf before goes, which would like to take in the next one; changes of the
+        // leaf and of those behind.
+        const std::string before = std::prev(damaged)->first;
+        Words changes;
+        for (const auto& [place, word] : index.entries) {
+          const std::string position = Position(place.first, place.second);
+          if (position >= before && position < low) changes[place] = {"", true};
+        }
+        const uint64_t first = kMiddle + 1600 * step;
+        changes = And(changes, Numbers(first + 1, changed, 2));
+        changes = And(changes, Numbers(first, 3, step, true));
+        changes = And(changes, Numbers(kMiddle + 2500 * step + 1, 500, step));
+        ASSERT_LT(Position(KeyOf(first), 1), damaged->second.high);
+        ExpectOk(TryWrite({{&index, changes}}));
+        ExpectOk(store_->GetLeaf(index.storage, low, &value));
+        LeafView view;
+        EXPECT_EQ(LeafView::Parse(value, true, &view).code(), StatusCode::kCorruption);
+        value[at] ^= 0x10;
+        Words found;
+        std::unique_ptr<LeafIterator> leaf;
+        ExpectOk(store_->NewLeafIterator(index.storage, &leaf));
+        for (leaf->First(); leaf->Valid(); leaf->Next()) {
+          const std::string bytes(leaf->low() == low ? value : leaf->value());
+          ExpectOk(LeafView::Parse(bytes, true, &view));
+          found.merge(WordsOf(&view));
+        }
+        ExpectOk(leaf->status());
+        EXPECT_EQ(found, index.entries);
+        const uint32_t map = index.slot.map;
+        for (const auto& [place, word] : index.entries) {
+          if (map == 0) break;
+          ASSERT_TRUE(MayHaveKey(map, place.first));
+        }
+        if (HasFailure()) return;
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -190,6 +190,31 @@ TEST(LeafDirectory, GivesItsMemoryBackWhenItWasFull) {
   EXPECT_GT(first, 3000u);
 }
 
+// Of long keys in two maps that grow by turns, the second of which finds no room in the end.
+TEST(LeafDirectory, WhatAMapLeavesIsOfUseToAnother) {
+  Memory memory(1 << 20);
+  const LeafDirectory& directory = memory.directory;
+  const auto put = [&](uint32_t map, uint64_t number) {
+    LeafInfo before, info = Info(16);
+    const std::string low = Key(number).substr(0, 9) + std::string(500, 'k') + "tid123";
+    directory.NewFilter(48, &info);
+    if (directory.Put(map, low, info)) return true;
+    directory.FreeFilter(info);
+    return false;
+  };
+  std::mt19937_64 random(3);
+  const uint32_t first = directory.Create("\1"), second = directory.Create("\1");
+  for (int i = 0; i < 1000; i++) ASSERT_TRUE(put(first, random())) << i;
+  uint64_t more = 0;
+  while (put(second, random())) more++;
+  EXPECT_GT(more, 50u);
+  directory.Drop(second);
+  directory.Drop(first);
+  const uint32_t third = directory.Create("\1");
+  ASSERT_NE(third, 0u);
+  for (uint64_t i = 0; i < 500; i++) ASSERT_TRUE(put(third, i << 40)) << i;
+}
+
 // Leaves of random keys grow and split all at about the same time.
 TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
   Memory memory(8 << 20);

@@ -451,7 +451,11 @@ TEST_F(StoreCrashTest, KilledFlushHappenedOrDidNot) {
   const struct {
     const char* point;
     Lsn lsn;
-  } cases[] = {{"flush_after_files", 10}, {"flush_before_ingest", 10}, {"flush_after_ingest", 20}};
+  } cases[] = {{"flush_after_files", 10},
+               {"flush_before_ingest", 10},
+               {"ingest_link", 10},
+               {"ingest_unlink", 20},
+               {"flush_after_ingest", 20}};
   for (const auto& test : cases) {
     SCOPED_TRACE(test.point);
     std::filesystem::remove_all(path_);
