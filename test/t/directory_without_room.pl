@@ -29,7 +29,7 @@ sub known
 	return $node->safe_psql('postgres', "SELECT coalesce(known_leaves, 0) FROM omendb.index_stat('$index')");
 }
 
-# Keys of 500 bytes: a leaf has a dozen of them, and the directory keeps the first of each.
+# Keys of 500 bytes: a leaf has two dozen of them, and the directory keeps the first of each.
 my $key = "repeat(md5(g::text), 15) || g";
 my $next = 1;
 sub add
@@ -68,9 +68,9 @@ sub is_right
 	return;
 }
 
-for my $from (map { 1 + 1000 * $_ } 0 .. 39)
+for my $from (map { 1 + 2000 * $_ } 0 .. 39)
 {
-	$node->safe_psql('postgres', "INSERT INTO first SELECT g, $key FROM generate_series($from, $from + 999) g; SELECT omendb.flush()");
+	$node->safe_psql('postgres', "INSERT INTO first SELECT g, $key FROM generate_series($from, $from + 1999) g; SELECT omendb.flush()");
 }
 cmp_ok(known('first_t'), '>', 500, 'an index takes most of the room');
 add(1000);
@@ -80,11 +80,11 @@ is_right('known');
 for (1 .. 40)
 {
 	last if known('wide_t') == 0;
-	add(500);
+	add(1000);
 }
 is(known('wide_t'), 0, 'there is no room for more of it');
 is_right('without room');
-is($node->safe_psql('postgres', "SELECT omendb.check_index('first_t')"), 40000, 'the first one is whole');
+is($node->safe_psql('postgres', "SELECT omendb.check_index('first_t')"), 80000, 'the first one is whole');
 is(known('wide_t'), 0, 'there still is no room');
 
 # Whoever looks for something has it read once the first one is gone.

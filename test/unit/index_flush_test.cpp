@@ -283,9 +283,9 @@ TEST_F(IndexFlushTest, AnIndexIsLearntOnceAnotherHasLeftItsRoom) {
     }
     ExpectOk(TryWrite({{index, words}}));
   };
-  for (int i = 0; i < 40; i++) add(&first, 1000);
+  for (int i = 0; i < 40; i++) add(&first, 2000);
   ASSERT_NE(first.slot.map, 0u);
-  for (int i = 0; i < 40 && second.slot.state != LeafMapState::kRefused; i++) add(&second, 500);
+  for (int i = 0; i < 40 && second.slot.state != LeafMapState::kRefused; i++) add(&second, 1000);
   ASSERT_EQ(second.slot.state, LeafMapState::kRefused);
   Check(&second);
   MapOf(&first).Forget();
@@ -369,7 +369,7 @@ TEST_F(IndexFlushTest, KeysOutsideOfThePrefix) {
 
 // It takes its changes all the same, and they are right if the damage is.
 TEST_F(IndexFlushTest, ADamagedLeafStopsNobody) {
-  const uint64_t step = 1000, count = 4000;
+  const uint64_t step = 1000, count = 8000;
   StorageId storage = 0;
   for (size_t at_once : {40, 32 * 1024}) {
     for (size_t changed : {3, 300, 3000}) {
