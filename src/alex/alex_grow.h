@@ -46,14 +46,16 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
   Head* parent = At<Head>(memory_.base(), path.parent);
   uint32_t replacement = 0;
   bool equal = leaf->slots[0].number == leaf->slots[count - 1].number;
-  if (count <= Limit(MaxSlots(options), options) &&
-      (count <= Limit(SlotsIn(options.plain_cap), options) || equal ||
-       Fit::Of(leaf->slots, count).error <= kMaxError)) {
-    replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high,
-                                    SlotsFor(count, options));
+  const bool small = count <= Limit(SlotsIn(options.plain_cap), options);
+  const Fit fit = small || equal ? Fit{} : Fit::Of(leaf->slots, count);
+  if (count <= Limit(MaxSlots(options), options) && fit.error <= kMaxError) {
+    size_t size = SlotsFor(count, options);
+    // What is appended to will be full, so it may as well be large at once.
+    if (append) size = std::max(size, std::min<size_t>(MaxSlots(options), leaf->size * 2));
+    replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high, size);
   } else {
     if (append && parent->kind == Kind::kNode && !equal) {
-      Growth growth = Append(path, leaf, count);
+      Growth growth = Append(path, leaf, count, fit);
       if (growth != Growth::kNotThatWay) return growth;
     }
     Node* node = parent->kind == Kind::kNode ? reinterpret_cast<Node*>(parent) : nullptr;
@@ -117,7 +119,8 @@ void AlexMap<Memory>::KeepBeside(Leaf* leaf, size_t count, const Cut& cut) {
   } else {
     Store(leaf->high, cut.number - 1);
   }
-  Refit(leaf, kept, static_cast<double>(leaf->size) / static_cast<double>(kept));
+  Refit(leaf, kept, static_cast<double>(leaf->size) / static_cast<double>(kept),
+        Fit::Of(leaf->slots, kept));
 }
 
 // A second leaf for the right half, where the parent, or a larger one, has a boundary.
@@ -128,7 +131,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   const AlexOptions& options = header()->options;
   size_t index = parent->IndexOf(leaf->low);
   Run run = RunOf(parent, index);
-  Shape shape = parent->shape();  // of the node that takes the parent's place
+  Shape shape = parent->whole();  // of the node that takes the parent's place
   const Slot* entries = leaf->slots;
   auto find = [&] {
     Boundary at = front ? FindFrontBoundary(shape, run, entries, count) : Boundary{};
@@ -142,29 +145,29 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   bool widen = boundary.child == 0;
   if (widen) {
     size_t most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 32 + 64);
-    uint64_t last = parent->base + (uint64_t{parent->size - 1} << parent->shift);
+    uint64_t last = parent->base + (uint64_t{parent->room - 1} << parent->shift);
     uint64_t width = uint64_t{1} << parent->shift;
     if (pivot > last && pivot - last >= width) {  // beyond the right edge
       uint64_t room = (UINT64_MAX - last) >> parent->shift;
-      uint64_t more = most > parent->size ? most - parent->size : 0;
-      shape.size += static_cast<uint32_t>(std::min({uint64_t{parent->size}, room, more}));
+      uint64_t more = most > parent->room ? most - parent->room : 0;
+      shape.size += static_cast<uint32_t>(std::min({uint64_t{parent->room}, room, more}));
     } else if (pivot < parent->base) {
       uint64_t room = (parent->base - parent->low) >> parent->shift;
       // Twice as many: what comes next will be there, and a little more each time costs much.
       most = std::min<size_t>(MaxChildren(options), size_t{parent->children} * 64 + 64);
-      uint64_t more = most > parent->size ? most - parent->size : 0;
-      more = std::min({uint64_t{parent->size}, room, more});
+      uint64_t more = most > parent->room ? most - parent->room : 0;
+      more = std::min({uint64_t{parent->room}, room, more});
       shape.size += static_cast<uint32_t>(more);
       shape.base -= more << parent->shift;
     } else if (parent->shift > 0) {
       shape.shift--;
       bool odd = UINT64_MAX - last < width / 2;
-      shape.size = parent->size * 2 - odd;
+      shape.size = parent->room * 2 - odd;
     }
-    if (shape.size <= parent->size || shape.size > most) return Growth::kNotThatWay;
+    if (shape.size <= parent->room || shape.size > most) return Growth::kNotThatWay;
     // Children beyond the node's high number, which nobody asks for, belong to the last leaf too.
     run.begin = run.begin == 0 ? 0 : shape.IndexOf(leaf->low);
-    run.end = run.end == parent->size ? shape.size : shape.IndexOf(leaf->high) + 1;
+    run.end = run.end == parent->room ? shape.size : shape.IndexOf(leaf->high) + 1;
     front = wish_front;
     boundary = find();
     if (boundary.child == 0) return Growth::kNotThatWay;
@@ -195,8 +198,11 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
       target->child[i] = parent->child[parent->IndexOf(i == 0 ? shape.low : shape.LowOf(i))];
     }
     target->children = parent->children;
+    target->Trim();
   }
-  for (size_t i = run.begin; i < run.end; i++) {
+  target->Widen(boundary.child + 1);
+  const size_t end = std::min<size_t>(run.end, target->size);
+  for (size_t i = run.begin; i < end; i++) {
     Store(target->child[i], (i >= boundary.child) != front ? added : path.leaf);
   }
   target->children++;
@@ -204,7 +210,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     tree().Repoint(path.grand, parent->low, wide);
     Unlock(grand->word);
     UnlockObsolete(parent->word);
-    memory_.Retire(path.parent, Node::Bytes(parent->size));
+    memory_.Retire(path.parent, parent->bytes());
   } else {
     Unlock(parent->word);
   }

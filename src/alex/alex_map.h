@@ -97,7 +97,7 @@ class AlexMap {
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
   Growth Divide(const Path& path, Leaf* leaf, size_t count, bool append, bool front);
   Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append, bool front);
-  Growth Append(const Path& path, Leaf* leaf, size_t count);
+  Growth Append(const Path& path, Leaf* leaf, size_t count, const alex::Fit& fit);
   struct Parts;
   struct Cut;
   uint32_t BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append);

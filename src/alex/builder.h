@@ -121,7 +121,7 @@ class Builder {
     node->base = ranges.base;
     node->low = low;
     node->high = high;
-    node->size = static_cast<uint32_t>(ranges.size);
+    node->size = node->room = static_cast<uint32_t>(ranges.size);
     node->space = space;
     return offset;
   }
@@ -199,7 +199,7 @@ class Builder {
     node->sorted = 1;
     node->low = low;
     node->high = high;
-    node->size = node->children = static_cast<uint32_t>(size);
+    node->size = node->room = node->children = static_cast<uint32_t>(size);
     node->space = space;
     return offset;
   }
@@ -268,6 +268,7 @@ class Builder {
       Discard(offset);
       return 0;
     }
+    node->Trim();
     return offset;
   }
 
