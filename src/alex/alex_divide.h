@@ -98,10 +98,10 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
   if (growth == Growth::kDone) {
     if (equal) {
       size = builder.BuildParts(leaf->space, leaf->slots, count, leaf->low, leaf->high, parts);
-    } else if (uint32_t beside = BuildBeside(leaf, count, cut, append); beside != 0) {
+    } else if (BuildParts(path, count, append, &cut)) {
       size = 2;
-      parts[0] = {leaf->low, front ? beside : path.leaf};
-      parts[1] = {cut.number, front ? path.leaf : beside};
+      parts[0] = {leaf->low, cut.left_part()};
+      parts[1] = {cut.number, cut.right_part()};
     }
     if (size == 0) growth = Growth::kNoRoom;
   }
@@ -147,8 +147,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
     UnlockObsolete(leaf->word);
     memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
   } else {
-    KeepBeside(leaf, count, cut);
-    Unlock(leaf->word);
+    Finish(path, leaf, count, cut);
   }
   return Growth::kDone;
 }

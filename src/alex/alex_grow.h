@@ -48,8 +48,9 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
   bool equal = leaf->slots[0].number == leaf->slots[count - 1].number;
   const bool small = count <= Limit(SlotsIn(options.plain_cap), options);
   const Fit fit = small || equal ? Fit{} : Fit::Of(leaf->slots, count);
-  if (count <= Limit(MaxSlots(options), options) && fit.error <= kMaxError) {
-    size_t size = SlotsFor(count, options);
+  const size_t cap = append || equal ? MaxSlots(options) : CapFor(leaf->low, options);
+  if (count <= Limit(cap, options) && fit.error <= kMaxError) {
+    size_t size = std::min(SlotsFor(count, options), std::max<size_t>(cap, leaf->size));
     // What is appended to will be full, so it may as well be large at once.
     if (append) size = std::max(size, std::min<size_t>(MaxSlots(options), leaf->size * 2));
     replacement = builder.BuildLeaf(leaf->space, leaf->slots, count, leaf->low, leaf->high, size);
@@ -83,34 +84,62 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
 
 // Where a leaf is cut in two: the right part begins with `number`, the left one has `left` entries.
 // One of them is a new leaf: the right one, or, front, the left one, since all further entries come
-// there.
+// there. The other one stays where it is, or is a new leaf too, if it would be too empty.
 template <typename Memory>
 struct AlexMap<Memory>::Cut {
   uint64_t number;
   size_t left;
   bool front;
+  uint32_t added = 0, kept = 0;
+
+  uint32_t left_part() const { return front ? added : kept; }
+  uint32_t right_part() const { return front ? kept : added; }
 };
 
+// Makes the new leaves; false = no room.
 template <typename Memory>
-uint32_t AlexMap<Memory>::BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append) {
+bool AlexMap<Memory>::BuildParts(const Path& path, size_t count, bool append, Cut* cut) {
   using namespace alex;
   const AlexOptions& options = header()->options;
   Builder builder(memory_, options, false, append);
+  const Leaf* leaf = At<Leaf>(memory_.base(), path.leaf);
   const Slot* entries = leaf->slots;
-  if (cut.front) {
+  auto slots = [&](size_t part, uint64_t low) {
+    return std::max(SlotsFor(part, options), std::min<size_t>(CapFor(low, options), leaf->size));
+  };
+  auto build = [&](bool right, size_t size, const Fit* ahead) {
+    size_t first = right ? cut->left : 0;
+    return builder.BuildLeaf(leaf->space, entries + first, right ? count - first : cut->left,
+                             right ? cut->number : leaf->low, right ? leaf->high : cut->number - 1,
+                             size, ahead, ahead != nullptr);
+  };
+  const size_t kept = cut->front ? count - cut->left : cut->left;
+  const size_t kept_slots = slots(kept, cut->front ? cut->number : leaf->low);
+  // Memory that is given up may be lost, so not for little.
+  const bool stays = kept_slots * 4 >= size_t{leaf->size} * 3;
+  cut->kept = stays ? path.leaf : build(cut->front, kept_slots, nullptr);
+  if (cut->kept == 0) return false;
+  if (cut->front) {
     Fit fit = Fit::Of(entries, count);
-    return builder.BuildLeaf(leaf->space, entries, cut.left, leaf->low, cut.number - 1, leaf->size,
-                             &fit, true);
+    cut->added = build(false, leaf->size, &fit);
+  } else {
+    size_t size = append ? std::max<size_t>(SlotsFor(count - kept, options), leaf->size)
+                         : slots(count - kept, cut->number);
+    cut->added = build(true, size, nullptr);
   }
-  size_t rest = count - cut.left;
-  return builder.BuildLeaf(leaf->space, entries + cut.left, rest, cut.number, leaf->high,
-                           std::max<size_t>(SlotsFor(rest, options), leaf->size));
+  if (cut->added == 0 && cut->kept != path.leaf) builder.Discard(cut->kept);
+  return cut->added != 0;
 }
 
-// Makes the leaf the other part. REQUIRES: its lock; the new leaf can be reached.
+// What becomes of the leaf, and unlocks it. REQUIRES: the new leaves can be reached.
 template <typename Memory>
-void AlexMap<Memory>::KeepBeside(Leaf* leaf, size_t count, const Cut& cut) {
+void AlexMap<Memory>::Finish(const Path& path, Leaf* leaf, size_t count, const Cut& cut) {
   using namespace alex;
+  if (cut.kept != path.leaf) {
+    UnlockObsolete(leaf->word);
+    memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
+    return;
+  }
   size_t kept = cut.left;
   if (cut.front) {
     kept = count - cut.left;
@@ -121,6 +150,7 @@ void AlexMap<Memory>::KeepBeside(Leaf* leaf, size_t count, const Cut& cut) {
   }
   Refit(leaf, kept, static_cast<double>(leaf->size) / static_cast<double>(kept),
         Fit::Of(leaf->slots, kept));
+  Unlock(leaf->word);
 }
 
 // A second leaf for the right half, where the parent, or a larger one, has a boundary.
@@ -186,8 +216,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
                            parent->high);
   }
   Cut cut{shape.LowOf(boundary.child), boundary.left, front};
-  uint32_t added = widen && wide == 0 ? 0 : BuildBeside(leaf, count, cut, append);
-  if (added == 0) {
+  if ((widen && wide == 0) || !BuildParts(path, count, append, &cut)) {
     if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;
@@ -203,7 +232,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   target->Widen(boundary.child + 1);
   const size_t end = std::min<size_t>(run.end, target->size);
   for (size_t i = run.begin; i < end; i++) {
-    Store(target->child[i], (i >= boundary.child) != front ? added : path.leaf);
+    Store(target->child[i], i >= boundary.child ? cut.right_part() : cut.left_part());
   }
   target->children++;
   if (widen) {
@@ -214,8 +243,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
   } else {
     Unlock(parent->word);
   }
-  KeepBeside(leaf, count, cut);
-  Unlock(leaf->word);
+  Finish(path, leaf, count, cut);
   return Growth::kDone;
 }
 

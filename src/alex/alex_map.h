@@ -100,8 +100,8 @@ class AlexMap {
   Growth Append(const Path& path, Leaf* leaf, size_t count, const alex::Fit& fit);
   struct Parts;
   struct Cut;
-  uint32_t BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append);
-  void KeepBeside(Leaf* leaf, size_t count, const Cut& cut);
+  bool BuildParts(const Path& path, size_t count, bool append, Cut* cut);
+  void Finish(const Path& path, Leaf* leaf, size_t count, const Cut& cut);
   void Shrink(const Path& path, Leaf* leaf);
 
   Memory memory_;

@@ -19,8 +19,9 @@ class Builder {
   // prefix of at most `key_size`.
   static size_t BoundForSplit(size_t key_size, const AlexOptions& options) {
     size_t entries = Limit(MaxSlots(options), options) + 1;
-    size_t leaves = (entries * 100 / options.fill_percent) * sizeof(Slot) +
-                    (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5);
+    size_t leaves = std::max((entries * 100 / options.fill_percent) * sizeof(Slot) +
+                                 (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5),
+                             2 * Leaf::Bytes(MaxSlots(options)));
     // Spaces for an end, for a guess, and for the TIDs of one key, each behind a node of its own.
     size_t spaces =
         3 * (Space::Bytes(key_size) + Node::SortedBytes(3) + 2 * Leaf::Bytes(kFirstSlots));

@@ -240,6 +240,12 @@ inline size_t SlotsIn(size_t bytes) {
   return slots < kFirstSlots ? kFirstSlots : slots;
 }
 inline size_t MaxSlots(const AlexOptions& options) { return SlotsIn(options.leaf_cap); }
+// The most slots of a leaf that begins with the number `low`, unless it is appended to.
+inline size_t CapFor(uint64_t low, const AlexOptions& options) {
+  const uint64_t random = (low * 0x9E3779B97F4A7C15u) >> 56;  // 0 for the first leaf
+  const size_t percent = options.least_cap_percent;
+  return MaxSlots(options) * (100 * 256 - (100 - percent) * random) / (100 * 256);
+}
 // The most entries that a leaf of `slots` may hold; always leaves one slot free.
 inline size_t Limit(size_t slots, const AlexOptions& options) {
   size_t limit = slots * options.full_percent / 100;
