@@ -40,16 +40,22 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
                                                           size_t place, size_t count) {
   using namespace alex;
   const AlexOptions& options = header()->options;
-  bool append = place + 1 == count && leaf->high == UINT64_MAX;
-  bool front = leaf->slots[place].number == leaf->slots[0].number && leaf->low == 0;
+  const bool append = place + 1 == count && leaf->high == UINT64_MAX;
+  const bool front = leaf->slots[place].number == leaf->slots[0].number && leaf->low == 0;
   Builder builder(memory_, options, false, append);
   Head* parent = At<Head>(memory_.base(), path.parent);
   uint32_t replacement = 0;
   bool equal = leaf->slots[0].number == leaf->slots[count - 1].number;
-  const bool small = count <= Limit(SlotsIn(options.plain_cap), options);
+  const bool small =
+      count <= Limit(SlotsIn(append ? options.plain_cap : options.slow_cap), options);
   const Fit fit = small || equal ? Fit{} : Fit::Of(leaf->slots, count);
   const size_t cap = append || equal ? MaxSlots(options) : CapFor(leaf->low, options);
-  if (count <= Limit(cap, options) && fit.error <= kMaxError) {
+  bool pays = fit.error <= kMaxError;
+  if (pays && !append && options.slow_cap < options.plain_cap && fit.error > kGoodError) {
+    double scale = 100.0 / options.fill_percent;
+    pays = DistanceOf(fit, leaf->slots, count, scale) <= kMaxDistance;
+  }
+  if (count <= Limit(cap, options) && pays) {
     size_t size = std::min(SlotsFor(count, options), std::max<size_t>(cap, leaf->size));
     // What is appended to will be full, so it may as well be large at once.
     if (append) size = std::max(size, std::min<size_t>(MaxSlots(options), leaf->size * 2));
@@ -59,20 +65,23 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Replace(const Path& path, Leaf
       Growth growth = Append(path, leaf, count, fit);
       if (growth != Growth::kNotThatWay) return growth;
     }
+    const Way way{append, front, !pays && options.slow_cap < options.plain_cap};
     Node* node = parent->kind == Kind::kNode ? reinterpret_cast<Node*>(parent) : nullptr;
     // Where ways are long, only sorted nodes grow: these stay shallow.
     bool deep = path.depth >= kDeep && leaf->low < leaf->high;
     if (node != nullptr && node->sorted && leaf->low < leaf->high &&
         (deep || Builder::IsMostlyOne(leaf->slots, count))) {
-      Growth growth = Divide(path, leaf, count, append, front);
+      Growth growth = Divide(path, leaf, count, way);
       if (growth != Growth::kNotThatWay) return growth;
     }
     if (node != nullptr && !node->sorted && !equal) {
-      Growth growth = Split(path, leaf, node, count, append, front);
+      Growth growth = Split(path, leaf, node, count, way);
       if (growth != Growth::kNotThatWay) return growth;
     }
-    replacement = deep ? builder.BuildSorted(leaf->space, leaf->slots, count, leaf->low, leaf->high)
-                       : builder.Build(leaf->space, leaf->slots, count, leaf->low, leaf->high);
+    auto build = deep                 ? &Builder::BuildSorted
+                 : way.slow && !equal ? &Builder::BuildMore
+                                      : &Builder::Build;
+    replacement = (builder.*build)(leaf->space, leaf->slots, count, leaf->low, leaf->high);
   }
   if (replacement == 0) return Growth::kNoRoom;
   tree().Repoint(path.parent, leaf->low, replacement);
@@ -98,14 +107,15 @@ struct AlexMap<Memory>::Cut {
 
 // Makes the new leaves; false = no room.
 template <typename Memory>
-bool AlexMap<Memory>::BuildParts(const Path& path, size_t count, bool append, Cut* cut) {
+bool AlexMap<Memory>::BuildParts(const Path& path, size_t count, Way way, Cut* cut) {
   using namespace alex;
   const AlexOptions& options = header()->options;
-  Builder builder(memory_, options, false, append);
+  Builder builder(memory_, options, false, way.append);
   const Leaf* leaf = At<Leaf>(memory_.base(), path.leaf);
   const Slot* entries = leaf->slots;
   auto slots = [&](size_t part, uint64_t low) {
-    return std::max(SlotsFor(part, options), std::min<size_t>(CapFor(low, options), leaf->size));
+    size_t cap = way.slow ? SlotsIn(options.slow_cap) : CapFor(low, options);
+    return std::max(SlotsFor(part, options), std::min<size_t>(cap, leaf->size));
   };
   auto build = [&](bool right, size_t size, const Fit* ahead) {
     size_t first = right ? cut->left : 0;
@@ -123,8 +133,8 @@ bool AlexMap<Memory>::BuildParts(const Path& path, size_t count, bool append, Cu
     Fit fit = Fit::Of(entries, count);
     cut->added = build(false, leaf->size, &fit);
   } else {
-    size_t size = append ? std::max<size_t>(SlotsFor(count - kept, options), leaf->size)
-                         : slots(count - kept, cut->number);
+    size_t size = way.append ? std::max<size_t>(SlotsFor(count - kept, options), leaf->size)
+                             : slots(count - kept, cut->number);
     cut->added = build(true, size, nullptr);
   }
   if (cut->added == 0 && cut->kept != path.leaf) builder.Discard(cut->kept);
@@ -156,9 +166,10 @@ void AlexMap<Memory>::Finish(const Path& path, Leaf* leaf, size_t count, const C
 // A second leaf for the right half, where the parent, or a larger one, has a boundary.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* leaf, Node* parent,
-                                                        size_t count, bool append, bool front) {
+                                                        size_t count, Way way) {
   using namespace alex;
   const AlexOptions& options = header()->options;
+  bool front = way.front;
   size_t index = parent->IndexOf(leaf->low);
   Run run = RunOf(parent, index);
   Shape shape = parent->whole();  // of the node that takes the parent's place
@@ -170,7 +181,6 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     return FindBoundary(shape, run, entries, count);
   };
   uint64_t pivot = entries[front ? count / 8 : count / 2].number;
-  bool wish_front = front;
   Boundary boundary = find();
   bool widen = boundary.child == 0;
   if (widen) {
@@ -198,7 +208,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
     // Children beyond the node's high number, which nobody asks for, belong to the last leaf too.
     run.begin = run.begin == 0 ? 0 : shape.IndexOf(leaf->low);
     run.end = run.end == parent->room ? shape.size : shape.IndexOf(leaf->high) + 1;
-    front = wish_front;
+    front = way.front;
     boundary = find();
     if (boundary.child == 0) return Growth::kNotThatWay;
   }
@@ -216,7 +226,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Split(const Path& path, Leaf* 
                            parent->high);
   }
   Cut cut{shape.LowOf(boundary.child), boundary.left, front};
-  if ((widen && wide == 0) || !BuildParts(path, count, append, &cut)) {
+  if ((widen && wide == 0) || !BuildParts(path, count, way, &cut)) {
     if (wide != 0) memory_.Retire(wide, Node::Bytes(shape.size));
     if (widen) Unlock(grand->word);
     return Growth::kNoRoom;

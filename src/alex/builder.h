@@ -39,6 +39,12 @@ class Builder {
         return BuildLeaf(space, entries, count, low, high, SlotsFor(count, options_));
       }
     }
+    return BuildMore(space, entries, count, low, high);
+  }
+
+  // The same, but never one leaf.
+  uint32_t BuildMore(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    bool equal = entries[0].number == entries[count - 1].number;
     if (equal && low == high) return BuildSpace(space, entries, count, low);
     if (equal || (!bulk_ && IsMostlyOne(entries, count))) {
       return BuildSorted(space, entries, count, low, high);

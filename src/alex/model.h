@@ -11,6 +11,8 @@ namespace omendb::alex {
 
 // A leaf whose ranks are predicted worse than this (mean, in entries) is plain, and small.
 inline constexpr double kMaxError = 24;
+// What inserts enlarge has a model better than this, in entries, or (DistanceOf) in slots.
+inline constexpr double kGoodError = 6, kMaxDistance = 4;
 
 // Least squares of rank over number, for entries in ascending order; of many, over some of them.
 struct Fit {
@@ -18,7 +20,7 @@ struct Fit {
   double intercept = 0;  // rank at the first number
   double error = 0;      // mean |predicted - real rank|
 
-  static constexpr size_t kEnough = 512;  // entries that tell the line
+  static constexpr size_t kEnough = 64;  // entries that tell the line
 
   static Fit Of(const Slot* entries, size_t count) {
     Fit fit;
@@ -66,6 +68,23 @@ struct Fit {
     return fit;
   }
 };
+
+// How far entries would be from where the fit's model sends them, in slots, in the mean: they take
+// the next free slot there. A line that follows the entries only roughly may be good for this.
+// Looks at some in the middle.
+inline double DistanceOf(const Fit& fit, const Slot* entries, size_t count, double scale) {
+  constexpr size_t kMost = 512;
+  const size_t seen = std::min(count, kMost), from = (count - seen) / 2;
+  const double slope = fit.slope * scale, intercept = fit.intercept * scale;
+  double next = 0, distance = 0;
+  for (size_t i = from; i < from + seen; i++) {
+    double wish = intercept + slope * static_cast<double>(entries[i].number - entries[0].number);
+    next = i == from ? wish : std::max(wish, next);
+    distance += next - wish;
+    next += 1;
+  }
+  return distance / static_cast<double>(seen);
+}
 
 // The model that spreads the fitted ranks by `scale` slots a rank, for numbers from `first` on to
 // about `range` more.

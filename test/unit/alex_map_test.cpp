@@ -365,6 +365,26 @@ TEST_F(AlexMapTest, EvenInsertsStayDense) {
   }
 }
 
+// Where lines do not follow the keys an insert does not wait for the division of a large leaf.
+TEST_F(AlexMapTest, InsertsKeepLeavesOfHardKeysSmall) {
+  std::mt19937_64 random(5);
+  std::vector<uint64_t> numbers = {0};
+  for (int i = 0; i < 200000; i++) {
+    numbers.push_back(numbers.back() + 1 + (random() >> (34 + random() % 30)));
+  }
+  std::shuffle(numbers.begin(), numbers.end(), random);
+  for (uint64_t number : numbers) Put(number);
+  AlexStats stats = map_.Stats();
+  EXPECT_LE(stats.slots, stats.leaves * 512);
+  EXPECT_LE(stats.bytes, stats.keys * 27);
+  EXPECT_LE(stats.levels, 10u);
+  // Which even ones are worth.
+  TestMap even = Another({});
+  for (int i = 0; i < 200000; i++) even.Put(BigEndian(random()), 1, 0, "");
+  stats = even.Stats();
+  EXPECT_GE(stats.slots, stats.leaves * 1024);
+}
+
 TEST_F(AlexMapTest, BulkLoadPacksTightly) {
   std::mt19937_64 random(3);
   std::vector<uint64_t> numbers;
