@@ -10,10 +10,11 @@
 
 namespace omendb {
 
-// REQUIRES: as Split, and the last entry is the new one, and nothing lies beyond the leaf.
+// REQUIRES: as Split, and the last entry is the new one, and nothing lies beyond the leaf. fit: of
+// its entries.
 template <typename Memory>
-typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf* leaf,
-                                                         size_t count) {
+typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf* leaf, size_t count,
+                                                         const alex::Fit& fit) {
   using namespace alex;
   const AlexOptions& options = header()->options;
   char* base = memory_.base();
@@ -27,14 +28,14 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
   Shape shape{};
   for (; level < path.depth; level++) {
     const Node* node = At<Node>(base, path.nodes[level]);
-    shape = node->shape();
+    shape = node->whole();
     if (node->sorted) continue;
     uint64_t index = last > node->base ? (last - node->base) >> node->shift : 0;
-    if (index >= node->size) {
+    if (index >= node->room) {
       uint64_t most = std::min<uint64_t>(MaxChildren(options), uint64_t{node->children} * 32 + 64);
       uint64_t room = (UINT64_MAX - node->base) >> node->shift;
-      uint64_t size = std::min({most, room, index < most ? index + node->size : index});
-      if (size > node->size) shape.size = static_cast<uint32_t>(size);
+      uint64_t size = std::min({most, room, index < most ? index + node->room : index});
+      if (size > node->room) shape.size = static_cast<uint32_t>(size);
       if (index >= shape.size && above == path.depth) above = level;
     }
     size_t child = shape.IndexOf(last);
@@ -61,7 +62,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
     number = entries[at].number;
     boundary.left = at;
     const Node* node = At<Node>(base, path.nodes[level]);
-    shape = node->shape();
+    shape = node->whole();
     // Eight children for what there is.
     uint64_t width = number > node->base ? number - node->base : 1;
     shape.shift = static_cast<uint8_t>(std::bit_width(width / 8));
@@ -78,7 +79,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
   // From the leaf's parent, which is locked, upwards. Nobody else changes this path but by making
   // nodes obsolete: who appends has to lock the leaf.
   const Node* node = At<Node>(base, path.nodes[level]);
-  bool renew = wrap || shape.size != node->size;  // then the holder is changed too
+  bool renew = wrap || shape.size != node->room;  // then the holder is changed too
   uint32_t holder = level == 0 ? path.space : path.nodes[level - 1];
   uint32_t locked = path.depth - 1;
   bool room = true, current = true;
@@ -98,7 +99,6 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
       room = wide != 0;
     }
     if (room) {
-      Fit fit = Fit::Of(entries, count);
       size_t plain = SlotsIn(options.plain_cap), rest = count - boundary.left;
       size_t size =
           fit.error > kMaxError && rest < Limit(plain, options) ? plain : MaxSlots(options);
@@ -112,15 +112,15 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
     Node* old = At<Node>(base, path.nodes[level]);
     Node* target = renew ? At<Node>(base, wide) : old;
     if (wrap) {
-      for (size_t i = 0; i < boundary.child; i++) target->child[i] = path.nodes[level];
-      target->children = 1;
+      target->size = target->children = 1;
+      target->child[0] = path.nodes[level];
     } else if (renew) {
-      for (size_t i = 0; i < shape.size; i++) {
-        target->child[i] = old->child[std::min<size_t>(i, old->size - 1)];
-      }
+      target->size = old->size;
       target->children = old->children;
+      std::memcpy(target->child, old->child, 4 * size_t{old->size});
     }
-    for (size_t i = boundary.child; i < shape.size; i++) Store(target->child[i], right);
+    target->Widen(boundary.child + 1);
+    for (size_t i = boundary.child; i < target->size; i++) Store(target->child[i], right);
     target->children++;
     for (uint32_t i = level + !wrap; i < path.depth; i++) {
       Store(At<Node>(base, path.nodes[i])->high, number - 1);
@@ -138,9 +138,11 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Append(const Path& path, Leaf*
   Head* parent = At<Head>(base, path.parent);
   bool obsolete = renew && !wrap && level + 1 == path.depth;
   obsolete ? UnlockObsolete(parent->word) : Unlock(parent->word);
-  if (renew && !wrap) memory_.Retire(path.nodes[level], Node::Bytes(node->size));
+  if (renew && !wrap) memory_.Retire(path.nodes[level], node->bytes());
   Store(leaf->high, number - 1);
-  Refit(leaf, boundary.left, 1);
+  // A line that is right for all entries is right for most of them.
+  const bool known = fit.error <= kMaxError || leaf->size <= SlotsIn(options.plain_cap);
+  Refit(leaf, boundary.left, 1, known ? fit : Fit::Of(entries, boundary.left));
   Unlock(leaf->word);
   return Growth::kDone;
 }

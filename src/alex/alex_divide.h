@@ -38,7 +38,7 @@ struct AlexMap<Memory>::Parts {
 // REQUIRES: as Split, for a sorted parent; the leaf has more than one number.
 template <typename Memory>
 typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf* leaf, size_t count,
-                                                         bool append, bool front) {
+                                                         Way way) {
   using namespace alex;
   using Part = typename Builder::Part;
   if (path.depth > Path::kKept) return Growth::kNotThatWay;
@@ -49,6 +49,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
 
   const Slot* entries = leaf->slots;
   bool equal = entries[0].number == entries[count - 1].number;
+  const bool front = way.front;
   Cut cut{0, 0, front};
   if (!equal) {
     cut.left = Builder::FindCut(entries, count, front ? count / 8 : count / 2);
@@ -98,10 +99,10 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
   if (growth == Growth::kDone) {
     if (equal) {
       size = builder.BuildParts(leaf->space, leaf->slots, count, leaf->low, leaf->high, parts);
-    } else if (uint32_t beside = BuildBeside(leaf, count, cut, append); beside != 0) {
+    } else if (BuildParts(path, count, way, &cut)) {
       size = 2;
-      parts[0] = {leaf->low, front ? beside : path.leaf};
-      parts[1] = {cut.number, front ? path.leaf : beside};
+      parts[0] = {leaf->low, cut.left_part()};
+      parts[1] = {cut.number, cut.right_part()};
     }
     if (size == 0) growth = Growth::kNoRoom;
   }
@@ -147,8 +148,7 @@ typename AlexMap<Memory>::Growth AlexMap<Memory>::Divide(const Path& path, Leaf*
     UnlockObsolete(leaf->word);
     memory_.Retire(path.leaf, Leaf::Bytes(leaf->size));
   } else {
-    KeepBeside(leaf, count, cut);
-    Unlock(leaf->word);
+    Finish(path, leaf, count, cut);
   }
   return Growth::kDone;
 }

@@ -86,6 +86,10 @@ class AlexMap {
   using Run = alex::Run;
   using Builder = alex::Builder<Memory>;
   enum class Growth { kDone, kRetry, kNoRoom, kNotThatWay };
+  struct Way {
+    bool append, front;  // the new entry is the last (first) of all
+    bool slow;           // the leaf's model does not pay
+  };
 
   alex::MapHeader* header() const { return alex::At<alex::MapHeader>(memory_.base(), offset_); }
   Tree tree() const { return Tree(memory_.base(), offset_); }
@@ -95,13 +99,13 @@ class AlexMap {
   void RetireRecord(uint32_t record);
   Growth Grow(const Path& path, Leaf* leaf, size_t at, Slot slot);
   Growth Replace(const Path& path, Leaf* leaf, size_t place, size_t count);
-  Growth Divide(const Path& path, Leaf* leaf, size_t count, bool append, bool front);
-  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, bool append, bool front);
-  Growth Append(const Path& path, Leaf* leaf, size_t count);
+  Growth Divide(const Path& path, Leaf* leaf, size_t count, Way way);
+  Growth Split(const Path& path, Leaf* leaf, Node* parent, size_t count, Way way);
+  Growth Append(const Path& path, Leaf* leaf, size_t count, const alex::Fit& fit);
   struct Parts;
   struct Cut;
-  uint32_t BuildBeside(const Leaf* leaf, size_t count, const Cut& cut, bool append);
-  void KeepBeside(Leaf* leaf, size_t count, const Cut& cut);
+  bool BuildParts(const Path& path, size_t count, Way way, Cut* cut);
+  void Finish(const Path& path, Leaf* leaf, size_t count, const Cut& cut);
   void Shrink(const Path& path, Leaf* leaf);
 
   Memory memory_;

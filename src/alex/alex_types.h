@@ -12,13 +12,22 @@ struct AlexOptions {
   uint32_t leaf_cap = 64 << 10;  // the largest leaf; also what one insert may have to move
   uint32_t node_cap = 1 << 20;   // the largest model node
   uint32_t plain_cap = 8 << 10;  // the largest leaf whose model does not pay
-  uint8_t fill_percent = 66;     // how full a new leaf is
-  uint8_t full_percent = 86;     // a leaf fuller than this grows or is split
+  uint32_t slow_cap = 1 << 10;   // that of such a leaf when an insert has to wait for its division
+  uint8_t fill_percent = 70;     // how full a new leaf is
+  uint8_t full_percent = 90;     // a leaf fuller than this grows or is split
+  // Leaves are split at sizes between this part of leaf_cap and all of it, each at its own: else
+  // keys that come evenly would leave all half empty at once.
+  uint8_t least_cap_percent = 50;
 };
 
 // The write buffer's: one Put takes little, and leaves double, since what they leave is not reused.
-inline constexpr AlexOptions kAlexBufferOptions = {
-    .leaf_cap = 16 << 10, .node_cap = 16 << 10, .plain_cap = 4 << 10, .fill_percent = 45};
+inline constexpr AlexOptions kAlexBufferOptions = {.leaf_cap = 16 << 10,
+                                                   .node_cap = 16 << 10,
+                                                   .plain_cap = 4 << 10,
+                                                   .slow_cap = 4 << 10,
+                                                   .fill_percent = 45,
+                                                   .full_percent = 86,
+                                                   .least_cap_percent = 100};
 
 enum class AlexPut { kAdded, kReplaced, kNoRoom };
 

@@ -19,8 +19,9 @@ class Builder {
   // prefix of at most `key_size`.
   static size_t BoundForSplit(size_t key_size, const AlexOptions& options) {
     size_t entries = Limit(MaxSlots(options), options) + 1;
-    size_t leaves = (entries * 100 / options.fill_percent) * sizeof(Slot) +
-                    (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5);
+    size_t leaves = std::max((entries * 100 / options.fill_percent) * sizeof(Slot) +
+                                 (kSplitFanout + 2) * Leaf::Bytes(kFirstSlots + 5),
+                             2 * Leaf::Bytes(MaxSlots(options)));
     // Spaces for an end, for a guess, and for the TIDs of one key, each behind a node of its own.
     size_t spaces =
         3 * (Space::Bytes(key_size) + Node::SortedBytes(3) + 2 * Leaf::Bytes(kFirstSlots));
@@ -38,6 +39,12 @@ class Builder {
         return BuildLeaf(space, entries, count, low, high, SlotsFor(count, options_));
       }
     }
+    return BuildMore(space, entries, count, low, high);
+  }
+
+  // The same, but never one leaf.
+  uint32_t BuildMore(uint32_t space, Slot* entries, size_t count, uint64_t low, uint64_t high) {
+    bool equal = entries[0].number == entries[count - 1].number;
     if (equal && low == high) return BuildSpace(space, entries, count, low);
     if (equal || (!bulk_ && IsMostlyOne(entries, count))) {
       return BuildSorted(space, entries, count, low, high);
@@ -121,7 +128,7 @@ class Builder {
     node->base = ranges.base;
     node->low = low;
     node->high = high;
-    node->size = static_cast<uint32_t>(ranges.size);
+    node->size = node->room = static_cast<uint32_t>(ranges.size);
     node->space = space;
     return offset;
   }
@@ -199,7 +206,7 @@ class Builder {
     node->sorted = 1;
     node->low = low;
     node->high = high;
-    node->size = node->children = static_cast<uint32_t>(size);
+    node->size = node->room = node->children = static_cast<uint32_t>(size);
     node->space = space;
     return offset;
   }
@@ -268,6 +275,7 @@ class Builder {
       Discard(offset);
       return 0;
     }
+    node->Trim();
     return offset;
   }
 

@@ -122,7 +122,10 @@ struct Shape {
   }
 };
 
-// Equal neighbours are one child. base + ((size - 1) << shift) does not overflow.
+// Equal neighbours are one child. base + ((room - 1) << shift) does not overflow.
+//
+// Only the first `size` children are stored; those up to `room` are the last one's. So that one
+// changes, and appends cut it, without a walk over all that it has.
 //
 // sorted: child i begins with its own number instead, which follow the children: uint64[size], the
 // first unused. Such nodes hold numbers that need a deeper space each, wherever they lie, and are
@@ -135,14 +138,17 @@ struct Node {
   uint8_t unused;
   uint64_t base;
   uint64_t low, high;
-  uint32_t size;
+  uint32_t size;      // children stored, changes under the lock
+  uint32_t room;      // sorted: the size
   uint32_t children;  // distinct ones
   uint32_t space;
   uint32_t child[];
 
-  Shape shape() const { return {base, low, size, shift}; }  // REQUIRES: not sorted
+  // These REQUIRE: not sorted. As it is stored; as if all were.
+  Shape shape() const { return {base, low, Load(size), shift}; }
+  Shape whole() const { return {base, low, room, shift}; }
   const uint64_t* begins() const {
-    return reinterpret_cast<const uint64_t*>(reinterpret_cast<const char*>(this) + Bytes(size));
+    return reinterpret_cast<const uint64_t*>(reinterpret_cast<const char*>(this) + Bytes(room));
   }
   size_t IndexOf(uint64_t number) const {
     if (sorted) {
@@ -160,9 +166,19 @@ struct Node {
     return sorted && index > 0 ? begins()[index] : shape().LowOf(index);
   }
   uint64_t HighOf(size_t index) const { return index + 1 >= size ? high : LowOf(index + 1) - 1; }
-  size_t bytes() const { return sorted ? SortedBytes(size) : Bytes(size); }
+  size_t bytes() const { return sorted ? SortedBytes(room) : Bytes(room); }
   static size_t Bytes(size_t size) { return (offsetof(Node, child) + 4 * size + 7) & ~size_t{7}; }
   static size_t SortedBytes(size_t size) { return Bytes(size) + 8 * size; }
+
+  // Stores children up to `count`, so that they can be told apart. REQUIRES: the lock.
+  void Widen(size_t count) {
+    for (size_t i = size; i < count; i++) Store(child[i], child[size - 1]);
+    if (count > size) Store(size, static_cast<uint32_t>(count));
+  }
+  // The other way. REQUIRES: nobody can reach the node.
+  void Trim() {
+    while (size > 1 && child[size - 1] == child[size - 2]) size--;
+  }
 };
 
 // Predicted place: ((number - base) >> shift) * slope + intercept in 32.32 fixed point.
@@ -224,6 +240,12 @@ inline size_t SlotsIn(size_t bytes) {
   return slots < kFirstSlots ? kFirstSlots : slots;
 }
 inline size_t MaxSlots(const AlexOptions& options) { return SlotsIn(options.leaf_cap); }
+// The most slots of a leaf that begins with the number `low`, unless it is appended to.
+inline size_t CapFor(uint64_t low, const AlexOptions& options) {
+  const uint64_t random = (low * 0x9E3779B97F4A7C15u) >> 56;  // 0 for the first leaf
+  const size_t percent = options.least_cap_percent;
+  return MaxSlots(options) * (100 * 256 - (100 - percent) * random) / (100 * 256);
+}
 // The most entries that a leaf of `slots` may hold; always leaves one slot free.
 inline size_t Limit(size_t slots, const AlexOptions& options) {
   size_t limit = slots * options.full_percent / 100;

@@ -250,7 +250,9 @@ inline size_t Compact(Leaf* leaf, size_t at, const Slot* slot) {
       place = packed;
       found = true;
     }
-    if ((leaf->slots[i].value & kGap) == 0) MoveSlot(leaf, packed++, i);
+    if (leaf->slots[i].value & kGap) continue;
+    if (packed != i) MoveSlot(leaf, packed, i);
+    packed++;
   }
   if (!found) place = packed;
   if (slot != nullptr) {

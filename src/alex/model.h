@@ -11,35 +11,80 @@ namespace omendb::alex {
 
 // A leaf whose ranks are predicted worse than this (mean, in entries) is plain, and small.
 inline constexpr double kMaxError = 24;
+// What inserts enlarge has a model better than this, in entries, or (DistanceOf) in slots.
+inline constexpr double kGoodError = 6, kMaxDistance = 4;
 
-// Least squares of rank over number, for entries in ascending order.
+// Least squares of rank over number, for entries in ascending order; of many, over some of them.
 struct Fit {
   double slope = 0;      // ranks per number
   double intercept = 0;  // rank at the first number
   double error = 0;      // mean |predicted - real rank|
 
+  static constexpr size_t kEnough = 64;  // entries that tell the line
+
   static Fit Of(const Slot* entries, size_t count) {
     Fit fit;
-    uint64_t first = entries[0].number;
-    double mean_rank = (static_cast<double>(count) - 1) / 2, mean = 0;
-    for (size_t i = 0; i < count; i++) mean += static_cast<double>(entries[i].number - first);
-    mean /= static_cast<double>(count);
-    double covariance = 0, variance = 0;
-    for (size_t i = 0; i < count; i++) {
-      double x = static_cast<double>(entries[i].number - first) - mean;
-      covariance += x * (static_cast<double>(i) - mean_rank);
-      variance += x * x;
-    }
-    fit.slope = variance > 0 ? covariance / variance : 0;
-    fit.intercept = mean_rank - fit.slope * mean;
-    for (size_t i = 0; i < count; i++) {
-      double predicted = fit.intercept + fit.slope * static_cast<double>(entries[i].number - first);
-      fit.error += std::abs(predicted - static_cast<double>(i));
-    }
-    fit.error /= static_cast<double>(count);
+    const size_t stride = count < 2 * kEnough ? 1 : count / kEnough;
+    const size_t steps = (count - 1) / stride + 1;
+    const uint64_t first = entries[0].number;
+    // Signed numbers become doubles in one instruction.
+    const unsigned halve = (entries[count - 1].number - first) >> 63;
+    auto number = [&](size_t step) {
+      return static_cast<double>(
+          static_cast<int64_t>((entries[step * stride].number - first) >> halve));
+    };
+    // Several sums of each kind, since one waits for its last addition. Numbers are counted from
+    // one in the middle, and ranks from their mean, which keeps digits.
+    constexpr size_t kSums = 4;
+    const double middle = number(steps / 2), mean_step = (static_cast<double>(steps) - 1) / 2;
+    double sums[kSums] = {}, products[kSums] = {}, squares[kSums] = {}, errors[kSums] = {};
+    auto add = [&](size_t step, size_t to) {
+      double x = number(step) - middle;
+      sums[to] += x;
+      products[to] += x * (static_cast<double>(static_cast<int64_t>(step)) - mean_step);
+      squares[to] += x * x;
+    };
+    auto for_all = [&](auto&& function) {
+      size_t step = 0;
+      for (; step + kSums <= steps; step += kSums) {
+        for (size_t to = 0; to < kSums; to++) function(step + to, to);
+      }
+      for (; step < steps; step++) function(step, 0);
+    };
+    auto all = [](const double* of) { return (of[0] + of[1]) + (of[2] + of[3]); };
+    for_all(add);
+    const double entries_seen = static_cast<double>(steps), sum = all(sums);
+    const double variance = all(squares) - sum * sum / entries_seen;
+    const double slope = variance > 0 ? all(products) / variance : 0;  // in steps
+    const double intercept = mean_step - slope * (middle + sum / entries_seen);
+    for_all([&](size_t step, size_t to) {
+      double rank = static_cast<double>(static_cast<int64_t>(step));
+      errors[to] += std::abs(intercept + slope * number(step) - rank);
+    });
+    const double ranks = static_cast<double>(stride);
+    fit.slope = slope * ranks / (halve != 0 ? 2 : 1);
+    fit.intercept = intercept * ranks;
+    fit.error = all(errors) * ranks / entries_seen;
     return fit;
   }
 };
+
+// How far entries would be from where the fit's model sends them, in slots, in the mean: they take
+// the next free slot there. A line that follows the entries only roughly may be good for this.
+// Looks at some in the middle.
+inline double DistanceOf(const Fit& fit, const Slot* entries, size_t count, double scale) {
+  constexpr size_t kMost = 512;
+  const size_t seen = std::min(count, kMost), from = (count - seen) / 2;
+  const double slope = fit.slope * scale, intercept = fit.intercept * scale;
+  double next = 0, distance = 0;
+  for (size_t i = from; i < from + seen; i++) {
+    double wish = intercept + slope * static_cast<double>(entries[i].number - entries[0].number);
+    next = i == from ? wish : std::max(wish, next);
+    distance += next - wish;
+    next += 1;
+  }
+  return distance / static_cast<double>(seen);
+}
 
 // The model that spreads the fitted ranks by `scale` slots a rank, for numbers from `first` on to
 // about `range` more.
@@ -54,10 +99,9 @@ inline Model ModelFrom(const Fit& fit, uint64_t first, uint64_t range, double sc
   return model;
 }
 
-// Keeps only the first `count` entries of a packed leaf, gives it a model of these and spreads them
-// by `scale` slots a rank. REQUIRES: the leaf's lock, 0 < count.
-inline void Refit(Leaf* leaf, size_t count, double scale) {
-  Fit fit = Fit::Of(leaf->slots, count);
+// Keeps only the first `count` entries of a packed leaf, gives it the model of their fit and
+// spreads them by `scale` slots a rank. REQUIRES: the leaf's lock, 0 < count.
+inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
   uint64_t first = leaf->slots[0].number;
   Model model = ModelFrom(fit, first, leaf->slots[count - 1].number - first, scale);
   bool plain = fit.error > kMaxError;

@@ -22,7 +22,8 @@ struct Probe {
   void Enter(const Space* space) {
     size_t prefix = space->prefix_size;
     inline_size = -1;
-    if (key.size() < prefix || std::memcmp(key.data(), space->prefix, prefix) != 0) {
+    if (prefix > 0 &&
+        (key.size() < prefix || std::memcmp(key.data(), space->prefix, prefix) != 0)) {
       number = key.compare(Slice(space->prefix, prefix)) < 0 ? 0 : UINT64_MAX;
       return;
     }

@@ -19,7 +19,7 @@ struct Path {
   uint32_t nodes[kKept];
 };
 
-// Children [begin, end) of a node.
+// Children [begin, end) of a node, of which some at the end may not be stored.
 struct Run {
   size_t begin, end;
 };
@@ -29,6 +29,7 @@ inline Run RunOf(const Node* node, size_t index) {
   uint32_t child = Load(node->child[index]);
   while (run.begin > 0 && Load(node->child[run.begin - 1]) == child) run.begin--;
   while (run.end < node->size && Load(node->child[run.end]) == child) run.end++;
+  if (run.end == node->size) run.end = node->room;
   return run;
 }
 
@@ -116,7 +117,8 @@ class Tree {
     }
     Node* node = reinterpret_cast<Node*>(head);
     Run run = RunOf(node, node->IndexOf(number));
-    for (size_t i = run.begin; i < run.end; i++) Store(node->child[i], to);
+    const size_t end = std::min<size_t>(run.end, node->size);
+    for (size_t i = run.begin; i < end; i++) Store(node->child[i], to);
   }
   uint32_t ChildOf(uint32_t holder, uint64_t number) const {
     Head* head = At<Head>(base_, holder);

@@ -173,6 +173,7 @@ void RunThreads(const AlexOptions& options, int rounds) {
 }
 
 TEST(AlexConcurrencyTest, TinyNodes) { RunThreads(kTinyOptions, 20000); }
+TEST(AlexConcurrencyTest, SlowNodes) { RunThreads(kSlowOptions, 20000); }
 TEST(AlexConcurrencyTest, BufferNodes) { RunThreads(kAlexBufferOptions, 20000); }
 
 // All append to one end, where nodes are extended.

@@ -286,6 +286,7 @@ void RunAll(const AlexOptions& options) {
 
 TEST(AlexFuzzTest, TinyNodes) { RunAll(kTinyOptions); }
 TEST(AlexFuzzTest, BufferNodes) { RunAll(kAlexBufferOptions); }
+TEST(AlexFuzzTest, SlowNodes) { RunAll(kSlowOptions); }
 TEST(AlexFuzzTest, LargeNodes) { RunAll(AlexOptions{}); }
 
 TEST(AlexFuzzTest, BulkLoads) {

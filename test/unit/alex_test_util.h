@@ -50,6 +50,9 @@ inline std::string BigEndian(uint64_t number) {
   return key;
 }
 
+// Leaves whose model does not pay are much smaller than others.
+inline constexpr AlexOptions kSlowOptions = {
+    .leaf_cap = 4096, .node_cap = 512, .plain_cap = 2048, .slow_cap = 300};
 inline constexpr AlexOptions kTinyOptions = {
     .leaf_cap = 512, .node_cap = 256, .plain_cap = 300, .fill_percent = 60};
 
