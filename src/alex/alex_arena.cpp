@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <memory>
+#include <new>
 
 #include "alex/lock.h"
 #include "alex/probe.h"
@@ -13,9 +15,12 @@ namespace {
 // Sizes in units of 8 bytes: eight classes for each power of two, so that at most an eighth is
 // wasted.
 constexpr size_t kClasses = 8 * 33;
+constexpr size_t kLeastUnits = 8;
+// Large blocks begin with a cache line: so do leaves, whose first 64 bytes every search reads.
+constexpr size_t kLargeUnits = 16, kLineUnits = 8;
 
 size_t ClassOf(size_t bytes) {
-  size_t units = std::max<size_t>((bytes + 7) / 8, 8);
+  size_t units = std::max((bytes + 7) / 8, kLeastUnits);
   int bits = std::bit_width(units - 1) - 4;  // 8 <= (units - 1) >> bits < 16 (4 bits)
   if (bits < 0) bits = 0;
   size_t steps = (units + (size_t{1} << bits) - 1) >> bits;
@@ -49,6 +54,7 @@ struct AlexArena::Header {
   uint64_t waiting;
   uint64_t reclaim_at;  // this many waiting blocks are worth a look
   uint64_t allocations;
+  uint64_t given;  // blocks that came to the free lists since the last Join
   uint32_t free[kClasses];  // a free block begins with the next one
   alignas(64) uint64_t epoch;
   Slot slots[kSlots];
@@ -84,19 +90,110 @@ uint32_t AlexArena::Allocate(size_t bytes, size_t kept) {
     Reclaim();
     offset = Take(size_class, kept);
   }
+  if (offset == 0 && kept == 0) {
+    offset = Split(size_class);
+    if (offset == 0 && Join()) {
+      offset = TakeFree(size_class);
+      if (offset == 0) offset = Split(size_class);
+    }
+  }
   alex::UnlockUnchanged(header->lock);
   return offset;
 }
 
-uint32_t AlexArena::Take(size_t size_class, size_t kept) {
+uint32_t AlexArena::TakeFree(size_t size_class) {
   Header* header = this->header();
-  if (uint32_t offset = header->free[size_class]; offset != 0) {
+  const uint32_t offset = header->free[size_class];
+  if (offset != 0) {
     std::memcpy(&header->free[size_class], alex::At<char>(base_, offset), sizeof(uint32_t));
-    return offset;
   }
+  return offset;
+}
+
+void AlexArena::GiveFree(uint32_t offset, size_t size_class) {
+  Header* header = this->header();
+  std::memcpy(alex::At<char>(base_, offset), &header->free[size_class], sizeof(uint32_t));
+  header->free[size_class] = offset;
+}
+
+// As free blocks, the largest that there are room for. What is smaller than any is lost.
+void AlexArena::GiveRange(size_t begin, size_t end) {
+  while (end - begin >= kLeastUnits) {
+    size_t left = end - begin;
+    const size_t to_line = (kLineUnits - begin % kLineUnits) % kLineUnits;
+    if (left >= kLargeUnits && to_line != 0) {
+      if (left - to_line >= kLargeUnits) {
+        begin += to_line;
+        continue;
+      }
+      left = kLargeUnits - 1;
+    }
+    size_t part = ClassOf(left * 8);
+    if (UnitsOf(part) > left) part--;
+    GiveFree(static_cast<uint32_t>(begin), part);
+    begin += UnitsOf(part);
+  }
+}
+
+// From the smallest free block that is larger, some at a time: the rest of it keeps its use.
+uint32_t AlexArena::Split(size_t size_class) {
+  constexpr size_t kPieces = 16;
+  Header* header = this->header();
+  size_t larger = size_class + 1;
+  while (larger < kClasses && header->free[larger] == 0) larger++;
+  if (larger >= kClasses) return 0;
+  const uint32_t offset = TakeFree(larger);
+  const size_t units = UnitsOf(size_class), all = UnitsOf(larger);
+  const size_t step =
+      units < kLargeUnits ? units : (units + kLineUnits - 1) & ~(kLineUnits - 1);
+  size_t pieces = 1;
+  for (; pieces < kPieces && pieces * step + units <= all; pieces++) {
+    GiveFree(static_cast<uint32_t>(offset + pieces * step), size_class);
+  }
+  if (pieces * step < all) GiveRange(offset + pieces * step, offset + all);
+  return offset;
+}
+
+// Makes one of free blocks that lie side by side. False: there is nothing to make, or no memory.
+bool AlexArena::Join() {
+  Header* header = this->header();
+  if (header->given == 0) return false;
+  header->given = 0;
+  size_t count = 0;
+  const auto visit = [&](const auto& take) {
+    for (size_t size_class = 0; size_class < kClasses; size_class++) {
+      for (uint32_t at = header->free[size_class]; at != 0;) {
+        take(at, size_class);
+        std::memcpy(&at, alex::At<char>(base_, at), sizeof(uint32_t));
+      }
+    }
+  };
+  visit([&](uint32_t, size_t) { count++; });
+  struct Range {
+    size_t begin, end;
+  };
+  const std::unique_ptr<Range[]> ranges(new (std::nothrow) Range[count]);
+  if (ranges == nullptr) return false;
+  size_t i = 0;
+  visit([&](uint32_t at, size_t size_class) { ranges[i++] = {at, at + UnitsOf(size_class)}; });
+  std::sort(ranges.get(), ranges.get() + count,
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  std::memset(header->free, 0, sizeof(header->free));
+  for (size_t first = 0; first < count;) {
+    size_t end = ranges[first].end, next = first + 1;
+    for (; next < count && ranges[next].begin == end; next++) end = ranges[next].end;
+    GiveRange(ranges[first].begin, end);
+    first = next;
+  }
+  return true;
+}
+
+uint32_t AlexArena::Take(size_t size_class, size_t kept) {
+  if (uint32_t offset = TakeFree(size_class); offset != 0) return offset;
+  Header* header = this->header();
   size_t units = UnitsOf(size_class);
-  // Large blocks begin with a cache line: so do leaves, whose first 64 bytes every search reads.
-  uint64_t begin = units < 16 ? header->used : (header->used + 7) & ~uint64_t{7};
+  uint64_t begin = header->used;
+  if (units >= kLargeUnits) begin = (begin + kLineUnits - 1) & ~(kLineUnits - 1);
   if (begin + units + kept / 8 > header->capacity) return 0;
   alex::Store(header->used, begin + units);
   return static_cast<uint32_t>(begin);
@@ -150,9 +247,8 @@ void AlexArena::Reclaim() {
     while (chunk->first < chunk->count) {
       const Chunk::Block& block = chunk->blocks[chunk->first];
       if (block.epoch >= least) return;
-      std::memcpy(alex::At<char>(base_, block.offset), &header->free[block.size_class],
-                  sizeof(uint32_t));
-      header->free[block.size_class] = block.offset;
+      GiveFree(block.offset, block.size_class);
+      header->given++;
       chunk->first++;
       alex::Store(header->waiting, header->waiting - 1);
       header->reclaim_at = header->waiting + 64;
@@ -165,9 +261,7 @@ void AlexArena::Reclaim() {
     uint32_t empty = header->oldest;
     header->oldest = chunk->next;
     if (header->oldest == 0) header->newest = 0;
-    size_t size_class = ClassOf(sizeof(Chunk));
-    std::memcpy(alex::At<char>(base_, empty), &header->free[size_class], sizeof(uint32_t));
-    header->free[size_class] = empty;
+    GiveFree(empty, ClassOf(sizeof(Chunk)));
   }
 }
 

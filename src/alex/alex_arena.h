@@ -32,7 +32,8 @@ class AlexArena {
   static size_t MinimumSize();
 
   char* base() const { return base_; }
-  // 0 = no room. Does not begin the last `kept` bytes of the block.
+  // 0 = no room. Does not begin the last `kept` bytes of the block. Without new memory it takes a
+  // part of a larger block that is free, or joins free blocks, unless some is to be kept.
   uint32_t Allocate(size_t bytes, size_t kept = 0);
   void Retire(uint32_t offset, size_t bytes);
 
@@ -52,6 +53,11 @@ class AlexArena {
   explicit AlexArena(char* base) : base_(base) {}
   Header* header() const;
   uint32_t Take(size_t size_class, size_t kept);  // these REQUIRE the lock
+  uint32_t Split(size_t size_class);
+  bool Join();
+  void GiveRange(size_t begin, size_t end);
+  uint32_t TakeFree(size_t size_class);
+  void GiveFree(uint32_t offset, size_t size_class);
   void Reclaim();
   bool Enqueue(uint32_t offset, uint32_t size_class);
 
