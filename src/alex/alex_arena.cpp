@@ -54,7 +54,7 @@ struct AlexArena::Header {
   uint64_t waiting;
   uint64_t reclaim_at;  // this many waiting blocks are worth a look
   uint64_t allocations;
-  uint64_t given;  // blocks that came to the free lists since the last Join
+  uint64_t given;           // blocks that came to the free lists since the last Join
   uint32_t free[kClasses];  // a free block begins with the next one
   alignas(64) uint64_t epoch;
   Slot slots[kSlots];
@@ -144,8 +144,7 @@ uint32_t AlexArena::Split(size_t size_class) {
   if (larger >= kClasses) return 0;
   const uint32_t offset = TakeFree(larger);
   const size_t units = UnitsOf(size_class), all = UnitsOf(larger);
-  const size_t step =
-      units < kLargeUnits ? units : (units + kLineUnits - 1) & ~(kLineUnits - 1);
+  const size_t step = units < kLargeUnits ? units : (units + kLineUnits - 1) & ~(kLineUnits - 1);
   size_t pieces = 1;
   for (; pieces < kPieces && pieces * step + units <= all; pieces++) {
     GiveFree(static_cast<uint32_t>(offset + pieces * step), size_class);

@@ -80,7 +80,7 @@ is_right('known');
 for (1 .. 40)
 {
 	last if known('wide_t') == 0;
-	add(1000);
+	add(4000);
 }
 is(known('wide_t'), 0, 'there is no room for more of it');
 is_right('without room');
