@@ -25,19 +25,10 @@ bool alex_validate(Oid opclass) {
   return true;
 }
 
-// The server's index tuples, in which index-only scans show entries, are smaller than 8 kB.
-constexpr size_t kMostBytes = 7680;
-
 }  // namespace
 
 void CheckEntrySize(Relation index, Slice key, Slice payload) {
-  size_t size = key.size() + payload.size();
-  if (size <= kMostBytes) return;
-  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                  errmsg("index row size %zu exceeds alex maximum %zu for index \"%s\"", size,
-                         kMostBytes, RelationGetRelationName(index)),
-                  errhint("Consider a function index of an MD5 hash of the value, or use full text "
-                          "indexing.")));
+  CheckIndexRowSize(RelationGetRelationName(index), key.size() + payload.size());
 }
 
 TidNumber TidToNumber(const ItemPointerData& tid) {

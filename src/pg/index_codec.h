@@ -76,6 +76,12 @@ inline constexpr char kNullsFirstMarker = 0;
 inline constexpr char kNotNullMarker = 1;
 inline constexpr char kNullsLastMarker = 2;
 
+// Bytes of a key and its payload. The server's index tuples, in which index-only scans show entries,
+// are smaller than 8 kB.
+inline constexpr size_t kMostIndexRow = 7680;
+// ERROR program_limit_exceeded if there are more.
+void CheckIndexRowSize(const char* index_name, size_t size);
+
 // Palloc'd in CurrentMemoryContext, in one piece. Operator classes of alex and of btree do. ERROR
 // feature_not_supported for an order that has no bytes here. INCLUDE columns can be of any type.
 IndexCodec* NewIndexCodec(Relation index);
@@ -84,7 +90,7 @@ IndexCodec* NewIndexCodec(Relation index);
 bool IndexCodecHolds(Oid type, Oid opclass, Oid collation);
 
 // Replaces the contents of key and payload. True if any key column is NULL. ERROR
-// program_limit_exceeded if one of them would be larger than kMaxEntryPart. Leaves garbage in
+// program_limit_exceeded if one of them would be larger than kMostIndexRow. Leaves garbage in
 // CurrentMemoryContext when values are toasted or collated.
 bool EncodeIndexTuple(const IndexCodec* codec, const Datum* values, const bool* isnull,
                       StringInfo key, StringInfo payload);

@@ -19,12 +19,7 @@ namespace omendb {
 namespace {
 
 void CheckSize(const IndexCodec* codec, size_t size) {
-  if (size <= kMaxEntryPart) return;
-  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                  errmsg("index row size %zu exceeds maximum %zu for index \"%s\"", size,
-                         kMaxEntryPart, codec->index_name),
-                  errhint("Consider a function index of an MD5 hash of the value, or use full text "
-                          "indexing.")));
+  CheckIndexRowSize(codec->index_name, size);
 }
 
 [[noreturn]] void RefuseImage() {
@@ -240,6 +235,15 @@ void AppendIncluded(const IndexCodec* codec, const Datum* values, const bool* is
 }
 
 }  // namespace
+
+void CheckIndexRowSize(const char* index_name, size_t size) {
+  if (size <= kMostIndexRow) return;
+  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                  errmsg("index row size %zu exceeds alex maximum %zu for index \"%s\"", size,
+                         kMostIndexRow, index_name),
+                  errhint("Consider a function index of an MD5 hash of the value, or use full text "
+                          "indexing.")));
+}
 
 void AppendIndexString(const IndexCodec* codec, int i, Slice value, StringInfo to) {
   const IndexColumn& column = codec->columns[i];
