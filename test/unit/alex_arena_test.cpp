@@ -61,20 +61,21 @@ TEST_F(AlexArenaTest, WhatIsToBeKeptIsNotTakenFromLargerBlocks) {
 // Blocks of all sizes come and go while there is too little room; none lies in another one.
 TEST_F(AlexArenaTest, BlocksNeverOverlap) {
   for (uint64_t seed = 0; seed < 20; seed++) {
-    arena_ = AlexArena::Format(memory_.get(), kSize / 2);
+    arena_ = AlexArena::Format(memory_.get(), kSize / 3);
     std::mt19937_64 random(seed);
     std::map<size_t, size_t> taken;  // first byte -> bytes
     size_t refused = 0;
     for (int i = 0; i < 20000; i++) {
       const bool grows = i / 1000 % 2 == 0 ? random() % 3 != 0 : random() % 3 == 0;
       if (grows || taken.empty()) {
-        const size_t bytes = 1 + random() % (size_t{16} << random() % 11);
+        const size_t most = size_t{16} << random() % 11;
+        const size_t bytes = 1 + random() % most;
         const size_t first = size_t{arena_.Allocate(bytes)} * 8;
         if (first == 0) {
           refused++;
           continue;
         }
-        ASSERT_LE(first + bytes, kSize / 2);
+        ASSERT_LE(first + bytes, kSize / 3);
         if (bytes >= 128) {
           ASSERT_EQ(first % 64, 0u) << bytes;
         }
@@ -89,7 +90,7 @@ TEST_F(AlexArenaTest, BlocksNeverOverlap) {
         taken[first] = bytes;
         std::memset(memory_.get() + first, static_cast<char>(first), bytes);
       } else {
-        auto gone = taken.lower_bound(random() % (kSize / 2));
+        auto gone = taken.lower_bound(random() % (kSize / 3));
         if (gone == taken.end()) gone = taken.begin();
         // Nobody wrote to it.
         for (size_t at = 0; at < gone->second; at++) {
