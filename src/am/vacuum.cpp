@@ -6,6 +6,7 @@
 #include "mvcc/visibility.h"
 #include "pg/shown_entries.h"
 #include "pg/storage_table.h"
+#include "pg/vacuum_cost.h"
 #include "pg/visibility_map.h"
 #include "pg/write_gate.h"
 #include "wal/log.h"
@@ -16,7 +17,6 @@ extern "C" {
 #include "access/visibilitymap.h"
 #include "commands/dbcommands.h"
 #include "commands/progress.h"
-#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/autovacuum.h"
 #include "storage/bufmgr.h"
@@ -113,11 +113,6 @@ bool IsDead(ItemPointer tid, void* argument) {
   // The store may have thrown it away by a later horizon than VACUUM's.
   if (info.died_unknown && MissingBefore(vacuum->oldest_xmin) > vacuum->told) TellStandbys(vacuum);
   return true;
-}
-
-// A row block counts as a page that was read (vacuum_cost_page_miss).
-void ChargePage() {
-  if (VacuumCostActive) VacuumCostBalance += VacuumCostPageMiss;
 }
 
 // Marks a block of which JudgeBlock said that it can be seen by all, unless it has changed since.
@@ -217,7 +212,7 @@ void ScanBlocks(Vacuum* vacuum) {
     }
     BlockNo from = walk.next;
     if (!NextBlockRows(&walk, SnapshotAny, rows)) break;
-    ChargePage();
+    ChargePageRead();
     BlockNo block = rows->block;
     // Blocks without a row are seen by all as well. Those at the end may be about to be filled.
     for (BlockNo gap = from; gap < block; gap++) {

@@ -30,7 +30,7 @@ class FlushFold {
  public:
   void Start(Columns layout, FoldScope scope);
   // A whole row image as logged by COPY; its rows were made by meta (one xid, cid, lsn).
-  // The section's own stamps are placeholders. Bytes must stay until Finish; 8-aligned.
+  // The section's own stamps count for nothing. Bytes must stay until Finish; 8-aligned.
   void AddImage(const VersionMeta& meta, Slice section);
   // Any order. Bytes must stay until Finish.
   void AddVersion(SlotNo slot, const VersionMeta& meta, Slice payload);

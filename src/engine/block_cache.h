@@ -28,7 +28,7 @@ CachedBlock* PinStoredBlock(const ReadView& view, Relation relation, StorageId s
 // A buffered image as a block value of its own. REQUIRES: the view is pinned.
 CachedBlock* PinBufferedImage(const BufferedImage* image, Relation relation, StorageId storage,
                               BlockNo block);
-// The image in such a block (its stamps are placeholders: they say frozen).
+// The image in such a block (its stamps count for nothing: they say frozen).
 const RowImage* ImageOf(const CachedBlock* block);
 void Repin(CachedBlock* block);
 void UnpinBlock(CachedBlock* block);

@@ -2,13 +2,13 @@
 
 #include "engine/index_reader.h"
 #include "pg/string_info.h"
+#include "pg/vacuum_cost.h"
 #include "pg/write_gate.h"
 #include "wal/log.h"
 #include "wal/records.h"
 
 extern "C" {
 #include "commands/vacuum.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 }
@@ -75,7 +75,7 @@ void VisitIndexEntries(Relation index, StorageId storage,
   for (bool complete = false; !complete;) {
     vacuum_delay_point();
     // So many entries are about what a page of a btree has.
-    if (VacuumCostActive) VacuumCostBalance += VacuumCostPageMiss;
+    ChargePageRead();
     int count = ReadIndexBatch(reader, span, false, kBatch, &complete);
     for (int i = 0; i < count; i++) {
       IndexEntry entry = BatchEntry(reader, i);

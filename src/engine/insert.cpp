@@ -134,10 +134,10 @@ int BuildImage(const ChangeContext& context, const StorableRow* rows, int count,
     }
     uint32_t natts = rows[0].natts;
     builder->Start(Columns(context.columns, natts), natts);
-    RowStamp placeholder{0, 0, 0, VersionKind::kInsert, 0};
+    RowStamp unstamped{0, 0, 0, VersionKind::kInsert, 0};
     int fit = Min(count, static_cast<int>(place.free_slots));
     while (taken < fit && builder->raw_size() < kMaxRawBlockSize) {
-      builder->Add(static_cast<SlotNo>(place.first_slot + taken), placeholder, rows[taken].values,
+      builder->Add(static_cast<SlotNo>(place.first_slot + taken), unstamped, rows[taken].values,
                    rows[taken].nulls);
       taken++;
     }

@@ -18,10 +18,6 @@ extern "C" {
 namespace omendb {
 namespace {
 
-void CheckSize(const IndexCodec* codec, size_t size) {
-  CheckIndexRowSize(codec->index_name, size);
-}
-
 [[noreturn]] void RefuseImage() {
   ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("value is damaged")));
 }
@@ -138,7 +134,7 @@ void InvertFrom(const IndexColumn& column, int start, StringInfo to) {
 void CheckValueSize(const IndexCodec* codec, const IndexColumn& column, Datum value) {
   if (!IsVariableLength(column.kind) || column.kind == KeyKind::kName) return;
   size_t size = toast_raw_datum_size(value) - VARHDRSZ;
-  if (column.kind != KeyKind::kBpchar) CheckSize(codec, size);
+  if (column.kind != KeyKind::kBpchar) CheckIndexRowSize(codec->index_name, size);
 }
 
 // What decoding the key bytes would not give back, into `to`, which has room for 16 bytes. Returns
@@ -226,7 +222,7 @@ void AppendIncluded(const IndexCodec* codec, const Datum* values, const bool* is
       appendBinaryStringInfo(payload, DatumGetPointer(values[i]), column.length);
     } else if (column.length == -1) {
       size_t size = toast_raw_datum_size(values[i]) - VARHDRSZ;
-      CheckSize(codec, size);
+      CheckIndexRowSize(codec->index_name, size);
       AppendSized(payload, VarlenaBytes(values[i]));
     } else {
       AppendSized(payload, Slice(DatumGetCString(values[i])));
@@ -295,10 +291,10 @@ bool EncodeIndexTuple(const IndexCodec* codec, const Datum* values, const bool* 
       AppendIndexColumn(codec, i, values[i], key);
     }
   }
-  CheckSize(codec, static_cast<size_t>(key->len));
+  CheckIndexRowSize(codec->index_name, static_cast<size_t>(key->len));
   if (codec->patched_count > 0) AppendPatches(codec, values, isnull, payload);
   if (codec->column_count > codec->key_count) AppendIncluded(codec, values, isnull, payload);
-  CheckSize(codec, static_cast<size_t>(payload->len));
+  CheckIndexRowSize(codec->index_name, static_cast<size_t>(payload->len));
   return any_null;
 }
 
