@@ -26,6 +26,14 @@ Status IndexFlush::Write(StorageId storage, IndexChanges* entries, LeafMap* leav
   return Status::Ok();
 }
 
+// value_ into view_, and what it says of the leaf.
+void IndexFlush::ParseLeaf(LeafPlace* place) {
+  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
+  if (place->damaged) return;
+  place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
+  place->info.deltas = static_cast<uint8_t>(view_.deltas());
+}
+
 Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists) {
   *exists = true;
   if (leaves_->Find(position, place)) return Status::Ok();
@@ -40,11 +48,7 @@ Status IndexFlush::FindLeaf(StorageId storage, Slice position, LeafPlace* place,
   if (!*exists) return Status::Ok();
   value_.assign(iterator_->value());
   place->low = iterator_->low();
-  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
-  if (!place->damaged) {
-    place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
-    place->info.deltas = static_cast<uint8_t>(view_.deltas());
-  }
+  ParseLeaf(place);
   iterator_->Next();
   OMENDB_RETURN_IF_ERROR(iterator_->status());
   if (iterator_->Valid()) place->high = iterator_->low();
@@ -91,10 +95,7 @@ Status IndexFlush::ReadLeaf(StorageId storage, LeafPlace* place) {
   place->damaged = read.code() == StatusCode::kNotFound;
   if (place->damaged) return Status::Ok();
   OMENDB_RETURN_IF_ERROR(read);
-  place->damaged = !LeafView::Parse(value_, true, &view_).ok() || !view_.has_base();
-  if (place->damaged) return Status::Ok();
-  place->info.count = view_.base_count() + static_cast<uint32_t>(view_.delta_count());
-  place->info.deltas = static_cast<uint8_t>(view_.deltas());
+  ParseLeaf(place);
   return Status::Ok();
 }
 

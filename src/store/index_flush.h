@@ -50,6 +50,7 @@ class IndexFlush {
 
  private:
   Status FindLeaf(StorageId storage, Slice position, LeafPlace* place, bool* exists);
+  void ParseLeaf(LeafPlace* place);
   Status ReadLeaf(StorageId storage, LeafPlace* place);
   Status WriteLeaf(StorageId storage, LeafPlace place, bool exists, IndexChanges* entries);
   Status WriteDamaged(StorageId storage, const LeafPlace& place, IndexChanges* entries, bool more);
