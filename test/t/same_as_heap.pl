@@ -135,7 +135,8 @@ sub mismatch
 	return;
 }
 
-# Looks whether both have answered, and whether both wait for a lock. True once that is clear.
+# Looks whether both have answered, and whether both wait for a lock, or heap's VACUUM for a page that a
+# cursor has pinned: omendb has nothing to wait for then. True once that is clear.
 sub settle
 {
 	my ($pair, $seconds) = @_;
@@ -154,7 +155,11 @@ sub settle
 		}
 		my @open = grep { !defined $pair->{answer}{$_} } @databases;
 		return 1 unless @open;
-		my @waiting = grep { $control{$_}->do("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $pair->{pid}{$_}") } @open;
+		my @waiting = grep {
+			my $pid = $pair->{pid}{$_};
+			$control{$_}->do("SELECT (SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $pid)"
+				  . " + (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'BufferPin' AND pid = $pid)")
+		} @open;
 		# Both wait; or the one that waits met another row first, and the other an error.
 		return 1 if @waiting == 2 || (@waiting == 1 && @open == 1 && $doubtful++ > 20);
 		if (time > $end)
