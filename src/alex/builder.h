@@ -111,8 +111,7 @@ class Builder {
       leaf->slots[next++] = entries[i];
     }
     leaf->end = static_cast<uint32_t>(next);
-    leaf->error =
-        static_cast<uint32_t>(std::min(error / static_cast<double>(count) * 256, 4294967295.0));
+    leaf->error = ErrorWord(error / static_cast<double>(count));
     std::memset(static_cast<void*>(leaf->slots + next), 0, (size - next) * sizeof(Slot));
     return offset;
   }

@@ -99,6 +99,11 @@ inline Model ModelFrom(const Fit& fit, uint64_t first, uint64_t range, double sc
   return model;
 }
 
+// Leaf::error of a mean distance.
+inline uint32_t ErrorWord(double mean) {
+  return static_cast<uint32_t>(std::min(mean * 256, 4294967295.0));
+}
+
 // Keeps only the first `count` entries of a packed leaf, gives it the model of their fit and
 // spreads them by `scale` slots a rank. REQUIRES: the leaf's lock, 0 < count.
 inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
@@ -112,6 +117,7 @@ inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
   Store(leaf->shift, model.shift);
   Store(leaf->count, static_cast<uint32_t>(count));
   if (scale <= 1) {
+    Store(leaf->error, ErrorWord(fit.error));
     Store(leaf->begin, uint32_t{0});
     Store(leaf->end, static_cast<uint32_t>(count));
     return;
@@ -119,6 +125,7 @@ inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
   // From the last one on, since none moves to the left.
   size_t next = leaf->size, end = 0;
   Slot after{};
+  double error = 0;
   for (size_t i = count; i-- > 0;) {
     Slot slot = leaf->slots[i];
     int64_t wish =
@@ -126,6 +133,7 @@ inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
               : Predict(model.base, model.slope, model.intercept, model.shift, slot.number);
     size_t place = static_cast<size_t>(
         std::clamp(wish, static_cast<int64_t>(i), static_cast<int64_t>(next) - 1));
+    error += std::abs(static_cast<double>(wish) - static_cast<double>(place));
     if (i + 1 == count) end = place + 1;
     for (size_t j = place + 1; j < next && i + 1 < count; j++) {
       SetSlot(leaf, j, after.number, after.value | kGap);
@@ -134,6 +142,7 @@ inline void Refit(Leaf* leaf, size_t count, double scale, const Fit& fit) {
     next = place;
     after = slot;
   }
+  Store(leaf->error, ErrorWord(error / static_cast<double>(count)));
   // Last: a slot that was not used yet may have an entry whose record is gone.
   Store(leaf->begin, static_cast<uint32_t>(next));
   Store(leaf->end, static_cast<uint32_t>(end));
