@@ -44,6 +44,21 @@ std::vector<uint64_t> Shuffled(size_t set) {
   return keys;
 }
 
+// The keys of a set for ever, one behind the other in memory in the random order in which they
+// come: so to get one is not to wait for it.
+class Wanted {
+ public:
+  explicit Wanted(size_t set) : keys_(Shuffled(set)) {}
+  uint64_t Next() {
+    if (next_ == keys_.size()) next_ = 0;
+    return keys_[next_++];
+  }
+
+ private:
+  const std::vector<uint64_t> keys_;
+  size_t next_ = 0;
+};
+
 // A number as the index sees keys.
 struct Bytes {
   explicit Bytes(uint64_t number) : word(__builtin_bswap64(number)) {}
@@ -127,13 +142,8 @@ void Lookup(benchmark::State& state) {
   const std::vector<uint64_t>& keys = Sorted(set);
   Index index;
   index.Load(keys);
-  // In the order of lookups, so that to get a key is not to wait for memory.
-  const std::vector<uint64_t> wanted = Shuffled(set);
-  size_t next = 0;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(index.Find(wanted[next]));
-    if (++next == wanted.size()) next = 0;
-  }
+  Wanted wanted(set);
+  for (auto _ : state) benchmark::DoNotOptimize(index.Find(wanted.Next()));
   state.SetItemsProcessed(state.iterations());
   if constexpr (std::is_same_v<Index, Alex>) state.counters["bytes/key"] = index.BytesPerKey();
   Label(state);
@@ -145,12 +155,8 @@ void Scan100(benchmark::State& state) {
   const std::vector<uint64_t>& keys = Sorted(set);
   Index index;
   index.Load(keys);
-  const std::vector<uint64_t> wanted = Shuffled(set);
-  size_t next = 0;
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(index.Scan(wanted[next], 100));
-    if (++next == wanted.size()) next = 0;
-  }
+  Wanted wanted(set);
+  for (auto _ : state) benchmark::DoNotOptimize(index.Scan(wanted.Next(), 100));
   Label(state);
 }
 

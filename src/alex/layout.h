@@ -205,7 +205,7 @@ struct Leaf {
   uint32_t count;       // entries
   uint64_t low, high;   // numbers that belong here, both included
   uint32_t space;
-  uint32_t error;  // mean distance of predictions when it was built, 24.8
+  uint32_t error;  // mean distance of predictions when it was built or spread anew, 24.8
   uint64_t reserved;
   Slot slots[];
 
