@@ -34,7 +34,8 @@ inline size_t PredictWithin(const Leaf* leaf, size_t begin, size_t end, uint64_t
 // sends it, or where it is among the slots around. Which of a few that are has no branches, as
 // their outcomes would be coin tosses that are known only when the memory has come: without them
 // the processor goes on meanwhile.
-inline size_t StartOf(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
+[[gnu::always_inline]] inline size_t StartOf(const Leaf* leaf, size_t begin, size_t end,
+                                             uint64_t number) {
   constexpr size_t kWindow = 8;                           // about two cache lines
   constexpr uint32_t kExact = 256 / 2, kRough = 4 * 256;  // mean errors for which it pays
   const size_t predicted = PredictWithin(leaf, begin, end, number);
@@ -44,6 +45,7 @@ inline size_t StartOf(const Leaf* leaf, size_t begin, size_t end, uint64_t numbe
   const size_t before = std::min(predicted - begin, kWindow / 4);
   const size_t first = std::min(predicted - before, end - kWindow);
   size_t smaller = 0;
+#pragma GCC unroll 8
   for (size_t i = 0; i < kWindow; i++) smaller += NumberAt(leaf, first + i) < number;
   return first + std::min(smaller, kWindow - 1);
 }
@@ -138,18 +140,10 @@ inline size_t LowerBound(char* base, const Leaf* leaf, const Space* space, size_
   return low;
 }
 
-// The value of the probe's entry (or a copy of it), 0 if there is none. For readers as LowerBound.
-inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space, size_t begin,
-                          size_t end, const Probe& probe) {
-  if (begin >= end) return 0;
-  size_t at = end;
-  if (!Load(leaf->plain)) {
-    at = StartOf(leaf, begin, end, probe.number);
-    if (NumberAt(leaf, at) == probe.number) {  // most often
-      uint64_t value = ValueAt(leaf, at);
-      if ((value & kUsed) && CompareTied(base, space, value, probe) == 0) return value;
-    }
-  }
+// As FindValue; a search starts from `at`.
+[[gnu::noinline]] inline uint64_t FindValueFrom(char* base, const Leaf* leaf, const Space* space,
+                                                size_t begin, size_t end, const Probe& probe,
+                                                size_t at) {
   at = LowerBoundFrom(leaf, begin, end, probe.number, at);
   if (at < end && NumberAt(leaf, at) == probe.number) {
     uint64_t value = ValueAt(leaf, at);
@@ -159,6 +153,19 @@ inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space, size
     if (equal) return ValueAt(leaf, at);
   }
   return 0;
+}
+
+// The value of the probe's entry (or a copy of it), 0 if there is none. For readers as LowerBound.
+[[gnu::always_inline]] inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space,
+                                                 size_t begin, size_t end, const Probe& probe) {
+  if (begin >= end) return 0;
+  size_t at = end;
+  if (!Load(leaf->plain)) {
+    at = StartOf(leaf, begin, end, probe.number);
+    const uint64_t value = ValueAt(leaf, at);
+    if (NumberAt(leaf, at) == probe.number && probe.IsInline(value)) return value;  // most often
+  }
+  return FindValueFrom(base, leaf, space, begin, end, probe, at);
 }
 
 // The last slot of the run that starts at or contains `at`: gaps, then the real one.
