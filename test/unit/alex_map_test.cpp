@@ -99,6 +99,23 @@ TEST_F(AlexMapTest, EqualKeysAreToldApartByTid) {
   EXPECT_TRUE(Has(9, (uint64_t{1} << 48) - 1));
 }
 
+// Their first eight bytes, with zeros behind shorter ones, are the same number.
+TEST_F(AlexMapTest, OneEntryIsNotTakenForAnotherOfItsNumber) {
+  std::vector<std::string> keys;
+  for (size_t size = 1; size <= 10; size++) keys.push_back("a" + std::string(size - 1, '\0'));
+  for (const std::string& there : keys) {
+    for (const char* payload : {"", "payload"}) {
+      TestMap map = Another({});
+      ASSERT_EQ(map.Put(there, 1, 0xff, payload), AlexPut::kAdded);
+      for (const std::string& key : keys) {
+        AlexItem item;
+        EXPECT_EQ(map.Find(key, 1, &item), key == there) << key.size() << " of " << there.size();
+        EXPECT_FALSE(map.Find(key, 2, &item));
+      }
+    }
+  }
+}
+
 TEST_F(AlexMapTest, KeysOfTheSameNumberAreAllFound) {
   for (int i = 0; i < 5000; i++) {
     ASSERT_EQ(map_.Put("12345678" + BigEndian(i), 1, 0, ""), AlexPut::kAdded);
