@@ -1,9 +1,8 @@
 // A key on its way through the number spaces, and its comparison with slots.
 #pragma once
 
-#include <bit>
-
 #include "alex/layout.h"
+#include "base/coding.h"
 
 namespace omendb::alex {
 
@@ -21,7 +20,7 @@ struct Probe {
   // Sets what depends on the space.
   void Enter(const Space* space) {
     if (key.size() == 8 && space->prefix_size == 0 && !space->by_tid) {  // most short
-      number = FirstBytes(key.data());
+      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data()));
       inline_size = 8;
     } else {
       EnterAny(space);
@@ -37,12 +36,6 @@ struct Probe {
   }
 
  private:
-  static uint64_t FirstBytes(const char* from) {
-    uint64_t bytes;
-    std::memcpy(&bytes, from, 8);
-    return std::endian::native == std::endian::little ? __builtin_bswap64(bytes) : bytes;
-  }
-
   [[gnu::noinline]] void EnterAny(const Space* space) {
     size_t prefix = space->prefix_size;
     inline_size = -1;
@@ -55,7 +48,7 @@ struct Probe {
     if (space->by_tid) {
       number = rest == 0 ? tid : UINT64_MAX;
     } else if (rest >= 8) {
-      number = FirstBytes(key.data() + prefix);
+      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data() + prefix));
     } else {
       number = 0;
       for (size_t i = 0; i < rest; i++) {
@@ -83,7 +76,7 @@ inline Slice KeyOf(char* base, const Space* space, uint64_t number, uint64_t val
   size_t prefix = space->prefix_size, size = InlineSizeOf(value);
   if (prefix + size > AlexItem::kInlineKeySize) return {};  // a torn read; validation fails
   std::memcpy(buffer, space->prefix, prefix);
-  if (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
+  number = __builtin_bswap64(number);
   std::memcpy(buffer + prefix, &number, 8);
   return {buffer, prefix + size};
 }
