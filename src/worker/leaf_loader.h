@@ -16,6 +16,8 @@ class LeafLoader {
  public:
   // Reads some leaves, if any are wanted. *more: there are others.
   Status Step(PrimaryStore* store, bool* more);
+  // An index is being read.
+  bool is_loading() const { return entry_ != nullptr; }
   // The directory may have room again, as storages are gone: indexes that it had none for may ask
   // once more. Not often: for one that is too large all the memory is filled in vain.
   void NoteRoom() { room_ = true; }

@@ -19,6 +19,7 @@
 #include "store/leaf_files.h"
 #include "store/leaf_map.h"
 #include "store/signal_mask.h"
+#include "worker/cpu_share.h"
 #include "worker/flush.h"
 #include "worker/leaf_loader.h"
 #include "worker/session_wakeup.h"
@@ -83,6 +84,7 @@ class StoreWorker {
   void EverySecond();
   void UnlinkFiles();
   void PublishDebt();
+  bool SomebodyWaits();
   void WorkOnJob();
   bool LoadLeaves();
   void UpdateSizes(const std::vector<StorageId>& storages);
@@ -96,6 +98,7 @@ class StoreWorker {
   LeafLoader leaf_loader_;
   std::unique_ptr<PrimaryStore> store_;
   StoreJobRunner job_{&context_.oracle};
+  CpuShare cpu_share_;
   std::string reported_;                       // last failure in the log: each is reported once
   std::map<std::string, TimestampTz> warned_;  // when, by how the warning begins
   TimestampTz last_second_ = 0;
@@ -408,6 +411,12 @@ void StoreWorker::PublishDebt() {
   g_shared->delay_us_per_mb = static_cast<uint32_t>(std::min<uint64_t>(delay, 500 * 1000));
 }
 
+// For this process; or will, if compaction does not get on.
+bool StoreWorker::SomebodyWaits() {
+  return LiveCount(g_shared->live) > 1 || g_shared->delay_us_per_mb > 0 || job_.is_running() ||
+         leaf_loader_.is_loading() || g_shared->reclaim_requested != g_shared->reclaim_done;
+}
+
 void StoreWorker::UnlinkFiles() {
   g_shared->obsolete_files = store_->obsolete_files();
   g_shared->obsolete_bytes = store_->obsolete_bytes();
@@ -476,6 +485,7 @@ void StoreWorker::Run() {
       if (store_ == nullptr) Pause(kIdleMs, Wait::kWorkerIdle);
       continue;
     }
+    cpu_share_.Update(SomebodyWaits());
     // One at a time: under load there is always a next one, and what follows must not starve.
     bool may_write = GetCurrentTimestamp() >= retry_at_;
     bool flushed = may_write && FlushNext();

@@ -1,5 +1,6 @@
 # While writers fill the buffer as fast as the store worker empties it, the worker still does the rest
-# of its work: it compacts on request, deletes files that nobody needs and rereads its settings.
+# of its work: it compacts on request, deletes files that nobody needs and rereads its settings. It claims its
+# full share of the processors then, and a small one when nobody waits for it.
 use strict;
 use warnings;
 use OmendbTest;
@@ -22,6 +23,20 @@ INSERT INTO t SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 2000) g
 SELECT omendb.flush();
 SQL
 
+# Where the kernel has no such groups, there is nothing to see.
+my $group = '/proc/' . worker_pid($node, 'omendb store worker') . '/autogroup';
+my $has_groups = -e $group && slurp_file($group) =~ /nice/;
+sub share_becomes
+{
+	my ($nice, $name) = @_;
+  SKIP: {
+		skip 'no autogroups', 1 if !$has_groups;
+		ok(wait_for(60, sub { slurp_file($group) =~ / nice $nice$/m }), $name);
+	}
+	return;
+}
+share_becomes(10, 'an idle worker claims little of the processors');
+
 # A flush takes longer than the writers need to fill the next segment, on any machine.
 set_failure_point($node, 'after_commit:sleep=1500');
 my @writers = map { session($node) } 1 .. 2;
@@ -37,6 +52,7 @@ my $before = $node->safe_psql('postgres', $flushes);
 ok(wait_for(60, sub { $node->safe_psql('postgres', $flushes) > $before + 2 }), 'the worker is busy');
 my $waiting = q{SELECT count(*) FROM omendb.buffer_stat() WHERE state = 'flushing'};
 ok(wait_for(60, sub { $node->safe_psql('postgres', $waiting) > 1 }), 'the next segment waits for it');
+share_becomes(0, 'it claims all of its share');
 
 my $session = session($node);
 $session->do(q{SET statement_timeout = '60s'});
@@ -53,6 +69,7 @@ $before = $node->safe_psql('postgres', $flushes);
 ok(wait_for(60, sub { $node->safe_psql('postgres', $flushes) > $before + 20 }), 'it rereads its settings');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %'");
 $_->quit for @writers;
+share_becomes(10, 'and little again');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), 2000, 'the rows are there');
 $node->stop;
 done_testing();
