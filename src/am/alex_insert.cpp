@@ -6,10 +6,12 @@
 // gets what they hold, so a look at the active segment tells. Sessions that insert the same key
 // pass that point one after the other; the later one starts again and finds the earlier one's row.
 #include "am/alex.h"
+#include "am/callbacks.h"
 #include "pg/storage_table.h"
 #include "pg/write_gate.h"
 #include "store/leaf_directory.h"
 #include "wal/log.h"
+#include "wal/pending_entries.h"
 #include "wal/records.h"
 
 extern "C" {
@@ -35,9 +37,10 @@ struct InsertState {
   size_t body_size;
   IndexReader* reader;  // of unique indexes
   MemoryContext scratch;
+  bool may_log_later;  // pending_entries.h
 };
 
-InsertState* StateOf(Relation index, IndexInfo* info) {
+InsertState* StateOf(Relation index, Relation table, IndexInfo* info) {
   auto* state = static_cast<InsertState*>(info->ii_AmCache);
   if (state != nullptr) return state;
   MemoryContext caller = MemoryContextSwitchTo(info->ii_Context);
@@ -46,6 +49,7 @@ InsertState* StateOf(Relation index, IndexInfo* info) {
   state->storage = StorageForWrite(index);
   initStringInfo(&state->key);
   initStringInfo(&state->payload);
+  state->may_log_later = IsOmendbRelation(table);
   if (index->rd_index->indisunique) {
     state->reader = OpenIndexReader(index, state->storage, info->ii_Context);
   }
@@ -176,7 +180,7 @@ bool CheckUnique(InsertState* state, Relation index, Relation table, Datum* valu
 bool alex_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, Relation table,
                  IndexUniqueCheck check, bool, IndexInfo* info) {
   (void)GetCurrentTransactionId();
-  InsertState* state = StateOf(index, info);
+  InsertState* state = StateOf(index, table, info);
   MemoryContext caller = MemoryContextSwitchTo(state->scratch);
   bool has_null = EncodeIndexTuple(state->codec, values, isnull, &state->key, &state->payload);
   CheckEntrySize(index, SliceOf(state->key), SliceOf(state->payload));
@@ -206,7 +210,11 @@ bool alex_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, R
     }
     bool stands = !must_stand || CurrentFingerprint(state->storage, entry.key) == seen;
     if (stands) {
-      LogAndApplyIndexEntries(&ticket, index, state->storage, &entry, 1, state->body);
+      if (state->may_log_later) {
+        ApplyIndexEntryAndLogLater(&ticket, index, state->storage, entry, state->body);
+      } else {
+        LogAndApplyIndexEntries(&ticket, index, state->storage, &entry, 1, state->body);
+      }
     }
     if (lock != nullptr) LWLockRelease(lock);
     WriteGateLeave(&ticket);

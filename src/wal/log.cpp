@@ -5,6 +5,7 @@
 #include "pg/shared_state.h"
 #include "pg/storage_log.h"
 #include "pg/visibility_map.h"
+#include "wal/pending_entries.h"
 #include "wal/records.h"
 
 extern "C" {
@@ -184,37 +185,44 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   return lsn;
 }
 
-Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
-                            const IndexEntry* entries, uint32 count, char* body) {
-  char head[kMaxRecordHead];
-  size_t bound = 0;
-  for (uint32 i = 0; i < count; i++) bound += Segment::BoundForIndexEntry(entries[i]);
-  Slice bytes = EncodeEntries(entries, count, body);
-  size_t head_size = EncodeHead(IndexEntriesRecord{storage, count, bytes}, head);
-  Assert(ticket->reserved >= bound);
+void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, const IndexEntry* entries,
+                       uint32 count) {
   char prefix[kIndexPrefixRoom];
   size_t prefix_size = IndexPrefix(ticket->segment, storage, entries[0].key, prefix);
+  for (uint32 i = 0; i < count; i++) {
+    size_t bound = Segment::BoundForIndexEntry(entries[i]);
+    Assert(ticket->reserved >= bound);
+    ticket->segment.ApplyIndexEntry(storage, entries[i], Slice(prefix, prefix_size));
+    ticket->reserved -= bound;
+  }
+}
+
+void LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
+                             const IndexEntry* entries, uint32 count, char* body) {
+  LogPendingIndexEntries();
+  char head[kMaxRecordHead];
+  Slice bytes = EncodeEntries(entries, count, body);
+  size_t head_size = EncodeHead(IndexEntriesRecord{storage, count, bytes}, head);
 
   START_CRIT_SECTION();
-  Lsn lsn = InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
-  for (uint32 i = 0; i < count; i++) {
-    ticket->segment.ApplyIndexEntry(storage, entries[i], Slice(prefix, prefix_size));
-  }
-  ticket->reserved -= bound;
+  InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
+  ApplyIndexEntries(ticket, storage, entries, count);
   END_CRIT_SECTION();
-  return lsn;
+}
+
+void LogEncodedIndexEntries(StorageId storage, uint32 count, Slice bytes) {
+  char head[kMaxRecordHead];
+  XLogBeginInsert();
+  RegisterBytes(head, EncodeHead(IndexEntriesRecord{storage, count, bytes}, head));
+  RegisterBytes(bytes.data(), bytes.size());
+  Insert(RecordType::kIndexEntries);
 }
 
 void LogIndexEntries(Relation index, StorageId storage, const IndexEntry* entries, uint32 count,
                      char* body) {
   // At wal_level minimal there is nobody who would need them.
   if (!IsLogged(index) || !XLogIsNeeded()) return;
-  char head[kMaxRecordHead];
-  Slice bytes = EncodeEntries(entries, count, body);
-  XLogBeginInsert();
-  RegisterBytes(head, EncodeHead(IndexEntriesRecord{storage, count, bytes}, head));
-  RegisterBytes(bytes.data(), bytes.size());
-  Insert(RecordType::kIndexEntries);
+  LogEncodedIndexEntries(storage, count, EncodeEntries(entries, count, body));
 }
 
 void LogIndexCleanup(Relation relation, FullXid oldest) {
@@ -269,6 +277,7 @@ Lsn LogStorageBlocks(StorageId storage, uint32 blocks) {
 }
 
 Lsn LogStorageDrop(StorageId storage) {
+  LogPendingIndexEntries();
   char head[kMaxRecordHead];
   XLogBeginInsert();
   RegisterBytes(head, EncodeHead(StorageDropRecord{storage}, head));

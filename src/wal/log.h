@@ -43,8 +43,14 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
 // Entries of an index, sorted by key, in the order in which they are to count. Bound: the sum of
 // Segment::BoundForIndexEntry. `body` has room for the sum of IndexEntryBound. The caller sees to it
 // that no two sessions write the same (key, tid) at once.
-Lsn LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
-                            const IndexEntry* entries, uint32 count, char* body);
+void LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
+                             const IndexEntry* entries, uint32 count, char* body);
+
+// The two halves of it, for who has reason to take them apart (pending_entries.h). Entries come
+// encoded to the record.
+void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, const IndexEntry* entries,
+                       uint32 count);
+void LogEncodedIndexEntries(StorageId storage, uint32 count, Slice bytes);
 
 // The same for entries that are in the store already, which the write buffer need not hold: what a
 // standby, or a server that starts from an older backup, has to put there. Nothing for indexes
