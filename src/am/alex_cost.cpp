@@ -16,12 +16,28 @@ extern "C" {
 
 namespace omendb {
 
+namespace {
+
+// As a flush will write it: six bytes of TID, two of what leaves keep free, and half of the columns'
+// bytes, as neighbours share the beginnings of their keys. 100 million random bigints that came one
+// by one take 11.7 bytes each.
+double BytesPerEntry(Relation index) {
+  double width = 0;
+  TupleDesc columns = RelationGetDescr(index);
+  for (int i = 0; i < columns->natts; i++) {
+    const FormData_pg_attribute* column = TupleDescAttr(columns, i);
+    width += get_typavgwidth(column->atttypid, column->atttypmod);
+  }
+  return 8 + width / 2;
+}
+
+}  // namespace
+
 double AlexPages(Relation index, double entries) {
   StorageId storage = StorageOf(index);
   double bytes = storage == 0 ? 0 : static_cast<double>(StorageBytes(storage));
-  // What is in the buffer only is counted as a flush will write it: prefixes shared, 6-byte TIDs.
-  constexpr double kBytesPerEntry = 10;
-  bytes = Max(bytes, entries * kBytesPerEntry);
+  // Some may be in the buffer only.
+  bytes = Max(bytes, entries * BytesPerEntry(index));
   return Min(std::ceil(bytes / BLCKSZ) + 1, 4e9);
 }
 
