@@ -102,7 +102,7 @@ class StoreWorker {
   std::string reported_;                       // last failure in the log: each is reported once
   std::map<std::string, TimestampTz> warned_;  // when, by how the warning begins
   TimestampTz last_second_ = 0;
-  TimestampTz last_flush_ = 0;  // of a segment
+  TimestampTz last_flush_ = 0;  // of a segment; at first when the store was opened
   TimestampTz retry_at_ = 0;
 };
 
@@ -189,6 +189,7 @@ bool StoreWorker::Open() {
     reported_ = status.message();
   } else {
     reported_.clear();
+    last_flush_ = GetCurrentTimestamp();
     g_shared->durable_lsn = store_->durable_lsn();
     g_shared->generation = store_->generation();
     g_shared->store_state = StoreState::kOpen;
