@@ -20,7 +20,7 @@ struct Probe {
   // Sets what depends on the space.
   void Enter(const Space* space) {
     if (key.size() == 8 && space->prefix_size == 0 && !space->by_tid) {  // most short
-      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data()));
+      number = LoadBigEndian64(key.data());
       inline_size = 8;
     } else {
       EnterAny(space);
@@ -48,7 +48,7 @@ struct Probe {
     if (space->by_tid) {
       number = rest == 0 ? tid : UINT64_MAX;
     } else if (rest >= 8) {
-      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data() + prefix));
+      number = LoadBigEndian64(key.data() + prefix);
     } else {
       number = 0;
       for (size_t i = 0; i < rest; i++) {

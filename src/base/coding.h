@@ -29,6 +29,12 @@ inline void AppendFixed(std::string* to, T value) {
   to->append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
+inline uint32_t LoadBigEndian32(const void* from) {
+  return __builtin_bswap32(LoadFixed<uint32_t>(from));
+}
+inline uint64_t LoadBigEndian64(const void* from) {
+  return __builtin_bswap64(LoadFixed<uint64_t>(from));
+}
 inline void AppendBigEndian32(std::string* to, uint32_t value) {
   AppendFixed(to, __builtin_bswap32(value));
 }

@@ -180,7 +180,7 @@ class SectionWriter {
     const size_t bytes = key.size() - h_.prefix_size;
     uint64_t number = 0;
     if (key.size() >= 8 && bytes > 0) {
-      number = __builtin_bswap64(LoadFixed<uint64_t>(key.data() + key.size() - 8));
+      number = LoadBigEndian64(key.data() + key.size() - 8);
       return number & ~uint64_t{0} >> (64 - 8 * bytes);
     }
     for (char byte : RestAt(i)) number = number << 8 | static_cast<unsigned char>(byte);

@@ -24,8 +24,8 @@ inline std::string BlockKey(StorageId storage, BlockNo block) {
 
 [[nodiscard]] inline bool ParseBlockKey(Slice key, StorageId* storage, BlockNo* block) {
   if (key.size() != kBlockKeySize) return false;
-  *storage = __builtin_bswap64(LoadFixed<uint64_t>(key.data()));
-  *block = __builtin_bswap32(LoadFixed<uint32_t>(key.data() + 8));
+  *storage = LoadBigEndian64(key.data());
+  *block = LoadBigEndian32(key.data() + 8);
   return true;
 }
 

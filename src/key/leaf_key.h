@@ -30,7 +30,7 @@ inline std::string LeafKey(StorageId storage, Slice low) {
 // *low lies in `key`.
 [[nodiscard]] inline bool ParseLeafKey(Slice key, StorageId* storage, Slice* low) {
   if (key.size() < kLeafKeyPrefix) return false;
-  *storage = __builtin_bswap64(LoadFixed<uint64_t>(key.data()));
+  *storage = LoadBigEndian64(key.data());
   *low = key.substr(kLeafKeyPrefix);
   return true;
 }

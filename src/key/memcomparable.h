@@ -32,9 +32,7 @@ inline char* EncodeUnsigned64(char* to, uint64_t value) {
   StoreFixed(to, __builtin_bswap64(value));
   return to + kOrdered64Size;
 }
-inline uint64_t DecodeUnsigned64(const char* from) {
-  return __builtin_bswap64(LoadFixed<uint64_t>(from));
-}
+inline uint64_t DecodeUnsigned64(const char* from) { return LoadBigEndian64(from); }
 
 inline constexpr uint64_t kSignBit = uint64_t{1} << 63;
 
@@ -50,7 +48,7 @@ inline char* EncodeInt32(char* to, int32_t value) {
   return to + sizeof(value);
 }
 inline int32_t DecodeInt32(const char* from) {
-  return static_cast<int32_t>(__builtin_bswap32(LoadFixed<uint32_t>(from)) ^ 0x80000000u);
+  return static_cast<int32_t>(LoadBigEndian32(from) ^ 0x80000000u);
 }
 
 inline char* EncodeInt128(char* to, __int128 value) {

@@ -248,7 +248,9 @@ void LeafDirectory::AddToFilter(const LeafInfo& info, uint64_t hash) const {
   if (!info.has_filter()) return;
   uint64_t* words = LineOf(info, hash);
   ForBits(hash, [words](uint32_t word, uint64_t bit) {
-    std::atomic_ref<uint64_t>(words[word]).fetch_or(bit, std::memory_order_relaxed);
+    // Nobody else writes.
+    std::atomic_ref<uint64_t> to(words[word]);
+    to.store(to.load(std::memory_order_relaxed) | bit, std::memory_order_relaxed);
     return true;
   });
 }

@@ -63,7 +63,7 @@ MetaKind DecodeMeta(Slice key, Slice value, StorageMeta* meta, StorageId* next_i
   }
   if (key.substr(0, kPrefixSize) != Slice(kStoragePrefix, kPrefixSize)) return MetaKind::kUnknown;
   if (key.size() != kPrefixSize + 8) return MetaKind::kDamaged;
-  meta->identity.id = __builtin_bswap64(LoadFixed<uint64_t>(key.data() + kPrefixSize));
+  meta->identity.id = LoadBigEndian64(key.data() + kPrefixSize);
 
   uint8_t persistence = 0;
   int32_t backend = 0;
