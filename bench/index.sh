@@ -1,8 +1,9 @@
 #!/bin/bash
 # Random bigint keys in a unique index, alex beside btree, each on an omendb table of a fresh server and
 # with the same memory: rows inserted with the index there, point lookups by pgbench, and CREATE INDEX.
-# Prints a markdown table.
-#   ROWS=10000000 BATCHES=10 MEMORY_MB=256 DURATION=20 CLIENTS="2 8" METHODS="alex btree"
+# Lookups are measured twice: as soon as the rows are there and SETTLE seconds later, when what goes on
+# in the background has ended. Prints a markdown table.
+#   ROWS=10000000 BATCHES=10 MEMORY_MB=256 DURATION=20 CLIENTS="2 8" SETTLE=20 METHODS="alex btree"
 #   WRITE_BUFFER=256MB SORT_MEMORY=1GB LIMIT_MB=
 # MEMORY_MB: for btree shared_buffers; for alex 16MB of shared_buffers, omendb.index_memory (1.2 bytes
 # a row), and omendb.cache_size. The write buffer is the same for both.
@@ -45,8 +46,16 @@ index_size() {
   fi
 }
 
+lookups() {  # prints how many a second for each number of clients
+  local clients
+  for clients in ${CLIENTS:-2 8}; do
+    pgbench -n -M prepared -f "$lookup" -c "$clients" -j 2 -T "${DURATION:-20}" postgres |
+      sed -n 's/^tps = \([0-9]*\).*/\1/p'
+  done | paste -sd ' '
+}
+
 measure() {  # METHOD: sets what the table below shows
-  local batch clients first
+  local batch first
   if [ "$1" = alex ]; then
     SHARED_BUFFERS=${others}MB fresh_server omendb.index_memory="${directory}MB" \
       omendb.cache_size="$((memory - others - directory))MB" "${settings[@]}"
@@ -64,15 +73,14 @@ measure() {  # METHOD: sets what the table below shows
     insert=$(calc '%.2f' "$insert + $time")
     insert_wal=$((insert_wal + wal))
     [ "$batch" != 0 ] || first_batch=$time
+    echo "$1: part $((batch + 1)) took $time s" >&2
     last_batch=$time
   done
   grown=$(index_size "$1")
   sql 'VACUUM ANALYZE keys'
-  lookups=
-  for clients in ${CLIENTS:-2 8}; do
-    lookups+="$(pgbench -n -M prepared -f "$lookup" -c "$clients" -j 2 -T "${DURATION:-20}" postgres |
-      sed -n 's/^tps = \([0-9]*\).*/\1/p') "
-  done
+  at_once=$(lookups)
+  sleep "${SETTLE:-20}"
+  settled=$(lookups)
   sql 'DROP INDEX keys_k'
   sql CHECKPOINT
   timed "CREATE UNIQUE INDEX keys_k ON keys USING $1 (k)"
@@ -88,12 +96,12 @@ measure() {  # METHOD: sets what the table below shows
   fi
   machine=$(describe_machine)
   echo "| $1 | $insert s | $first_batch s, $last_batch s | $(megabytes $insert_wal) | $(megabytes "$grown") |" \
-    "$build s | $(megabytes "$build_wal") | $(megabytes "$built") | $lookups|"
+    "$build s | $(megabytes "$build_wal") | $(megabytes "$built") | $at_once | $settled |"
   echo "$1: $stat" >&2
 }
 
-echo "| method | INSERT | first and last of $batches parts | WAL | disk | CREATE INDEX | WAL | disk | lookups a second, ${CLIENTS:-2 8} clients |"
-echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+echo "| method | INSERT | first and last of $batches parts | WAL | disk | CREATE INDEX | WAL | disk | lookups a second, ${CLIENTS:-2 8} clients | settled |"
+echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 for method in ${METHODS:-alex btree}; do measure "$method"; done
 echo
 echo "$rows rows, $memory MB of memory${LIMIT_MB:+, $LIMIT_MB MB with what the system caches}. $machine."
