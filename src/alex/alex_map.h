@@ -93,6 +93,7 @@ class AlexMap {
 
   alex::MapHeader* header() const { return alex::At<alex::MapHeader>(memory_.base(), offset_); }
   Tree tree() const { return Tree(memory_.base(), offset_); }
+  bool FindFrom(const Leaf* leaf, Slice key, uint64_t tid, AlexItem* item) const;
   bool FindInLeaf(Slice key, uint64_t tid, bool before, AlexItem* item) const;
   void Show(const Space* space, Slot slot, AlexItem* item) const;
   uint32_t NewRecord(Slice key, uint64_t tid, Slice payload);

@@ -103,11 +103,42 @@ AlexPut AlexMap<Memory>::Put(Slice key, uint64_t tid, uint8_t flags, Slice paylo
 template <typename Memory>
 bool AlexMap<Memory>::Find(Slice key, uint64_t tid, AlexItem* item) const {
   using namespace alex;
+  const Space* root = tree().space(tree().root_space());
+  const Leaf* leaf = nullptr;
+  // A few instructions for the most frequent case: eight bytes, which are the number.
+  if (key.size() == 8 && root->prefix_size == 0 && !root->by_tid) {
+    const uint64_t number = LoadBigEndian64(key.data());
+    leaf = tree().DescendNodes(root, number);
+    if (leaf != nullptr) {
+      uint64_t value;
+      switch (FindNear(leaf, number, InlineValue(tid, 0, 8), &value)) {
+        case Near::kFound:
+          item->key = key;
+          item->tid = tid;
+          item->flags = FlagsOf(value);
+          item->payload = Slice();
+          return true;
+        case Near::kAbsent:
+          return false;
+        case Near::kUnknown:
+          break;
+      }
+    }
+  }
+  return FindFrom(leaf, key, tid, item);
+}
+
+// leaf: of the root space, where the search begins; nullptr: not known.
+template <typename Memory>
+[[gnu::noinline]] bool AlexMap<Memory>::FindFrom(const Leaf* leaf, Slice key, uint64_t tid,
+                                                 AlexItem* item) const {
+  using namespace alex;
   char* base = memory_.base();
   Probe probe{key, tid};
-  const Space* space;
-  while (true) {
-    const Leaf* leaf = tree().Descend(&probe, &space);
+  const Space* space = tree().space(tree().root_space());
+  probe.Enter(space);
+  for (;; leaf = nullptr) {
+    if (leaf == nullptr) leaf = tree().Descend(&probe, &space);
     uint32_t version;
     if (!ReadVersion(leaf->word, &version)) continue;
     uint64_t value = FindValue(base, leaf, space, Load(leaf->begin), Load(leaf->end), probe);

@@ -30,24 +30,26 @@ inline size_t PredictWithin(const Leaf* leaf, size_t begin, size_t end, uint64_t
   return static_cast<size_t>(std::min(predicted, static_cast<int64_t>(end) - 1));
 }
 
+// The slots around a prediction that are compared without branches: about two cache lines, in
+// leaves with a mean error for which it pays. What is not where the model sends it lies behind that
+// more often than before.
+inline constexpr int kWindow = 8, kWindowBefore = 2;
+inline constexpr uint32_t kExact = 256 / 2, kRough = 4 * 256;
+
 // Where a search for a number starts, within [begin, end), which is not empty: where the model
 // sends it, or where it is among the slots around. Which of a few that are has no branches, as
 // their outcomes would be coin tosses that are known only when the memory has come: without them
 // the processor goes on meanwhile.
-[[gnu::always_inline]] inline size_t StartOf(const Leaf* leaf, size_t begin, size_t end,
-                                             uint64_t number) {
-  constexpr size_t kWindow = 8;                           // about two cache lines
-  constexpr uint32_t kExact = 256 / 2, kRough = 4 * 256;  // mean errors for which it pays
+inline size_t StartOf(const Leaf* leaf, size_t begin, size_t end, uint64_t number) {
   const size_t predicted = PredictWithin(leaf, begin, end, number);
   const uint32_t error = Load(leaf->error);
   if (error < kExact || error > kRough || end - begin < kWindow) return predicted;
-  // What is not where the model sends it lies behind that more often than before.
-  const size_t before = std::min(predicted - begin, kWindow / 4);
+  const size_t before = std::min(predicted - begin, size_t{kWindowBefore});
   const size_t first = std::min(predicted - before, end - kWindow);
   size_t smaller = 0;
 #pragma GCC unroll 8
   for (size_t i = 0; i < kWindow; i++) smaller += NumberAt(leaf, first + i) < number;
-  return first + std::min(smaller, kWindow - 1);
+  return first + std::min(smaller, size_t{kWindow - 1});
 }
 
 // The first slot in [begin, end) with a number >= the given; end if none. Looks in growing steps
@@ -140,11 +142,47 @@ inline size_t LowerBound(char* base, const Leaf* leaf, const Space* space, size_
   return low;
 }
 
-// As FindValue; a search starts from `at`.
-[[gnu::noinline]] inline uint64_t FindValueFrom(char* base, const Leaf* leaf, const Space* space,
-                                                size_t begin, size_t end, const Probe& probe,
-                                                size_t at) {
-  at = LowerBoundFrom(leaf, begin, end, probe.number, at);
+// What a look at a few slots says of an entry of a number that is kept in its slot.
+enum class Near { kFound, kAbsent, kUnknown };
+
+// For readers; what it says holds, whatever happens meanwhile. wanted: the entry's value but for
+// its flags. *value: that of its slot. As few instructions as can be: while one lookup waits for
+// the memory of its slots, the processor begins with the next one, as far as its window of
+// instructions reaches.
+[[gnu::always_inline]] inline Near FindNear(const Leaf* leaf, uint64_t number, uint64_t wanted,
+                                            uint64_t* value) {
+  const uint32_t version = Load(leaf->word);
+  if ((version & (kLocked | kObsolete)) != 0 || Load(leaf->plain)) return Near::kUnknown;
+  const auto begin = static_cast<int64_t>(Load(leaf->begin));
+  const auto length = static_cast<int64_t>(Load(leaf->end)) - begin;
+  // Signed: predictions may lie outside.
+  int64_t at = Predict(Load(leaf->base), Load(leaf->slope), Load(leaf->intercept),
+                       Load(leaf->shift), number) -
+               begin;
+  const Slot* slots = leaf->slots + begin;
+  int64_t smaller = 0;
+  if (const uint32_t error = Load(leaf->error); error < kExact) {
+    if (at < 0 || at >= length) return Near::kUnknown;
+  } else {
+    at -= kWindowBefore;
+    if (error > kRough || at < 0 || at + kWindow > length) return Near::kUnknown;
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kWindow; i++) smaller += Load(slots[at + i].number) < number;
+    if (smaller == kWindow) return Near::kUnknown;
+    at += smaller;
+  }
+  *value = Load(slots[at].value);
+  constexpr uint64_t kIgnored = uint64_t{0xff} << 48 | kGap;
+  const uint64_t there = Load(slots[at].number);
+  if (!Unchanged(leaf->word, version)) return Near::kUnknown;
+  if (there == number && ((*value ^ wanted) & ~kIgnored) == 0) return Near::kFound;
+  return there > number && smaller > 0 ? Near::kAbsent : Near::kUnknown;
+}
+
+// The value of the probe's entry (or a copy of it), 0 if there is none. For readers as LowerBound.
+inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space, size_t begin,
+                          size_t end, const Probe& probe) {
+  size_t at = LowerBoundNumber(leaf, begin, end, probe.number);
   if (at < end && NumberAt(leaf, at) == probe.number) {
     uint64_t value = ValueAt(leaf, at);
     if ((value & kUsed) && CompareTied(base, space, value, probe) == 0) return value;
@@ -153,19 +191,6 @@ inline size_t LowerBound(char* base, const Leaf* leaf, const Space* space, size_
     if (equal) return ValueAt(leaf, at);
   }
   return 0;
-}
-
-// The value of the probe's entry (or a copy of it), 0 if there is none. For readers as LowerBound.
-[[gnu::always_inline]] inline uint64_t FindValue(char* base, const Leaf* leaf, const Space* space,
-                                                 size_t begin, size_t end, const Probe& probe) {
-  if (begin >= end) return 0;
-  size_t at = end;
-  if (!Load(leaf->plain)) {
-    at = StartOf(leaf, begin, end, probe.number);
-    const uint64_t value = ValueAt(leaf, at);
-    if (NumberAt(leaf, at) == probe.number && probe.IsInline(value)) return value;  // most often
-  }
-  return FindValueFrom(base, leaf, space, begin, end, probe, at);
 }
 
 // The last slot of the run that starts at or contains `at`: gaps, then the real one.

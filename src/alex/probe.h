@@ -27,14 +27,6 @@ struct Probe {
     }
   }
 
-  // Whether a slot of the probe's number that has this value is the probe's entry; false also where
-  // only a record can tell.
-  bool IsInline(uint64_t value) const {
-    constexpr uint64_t kFlagsMask = uint64_t{0xff} << 48;
-    return ((value ^ InlineValue(tid, 0, static_cast<size_t>(inline_size))) &
-            ~(kFlagsMask | kGap)) == 0;
-  }
-
  private:
   [[gnu::noinline]] void EnterAny(const Space* space) {
     size_t prefix = space->prefix_size;

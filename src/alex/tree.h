@@ -90,6 +90,18 @@ class Tree {
     }
   }
 
+  // The leaf of the space where the number belongs, as seen now; nullptr: a deeper space.
+  [[gnu::always_inline]] const Leaf* DescendNodes(const Space* space, uint64_t number) const {
+    uint32_t offset = Load(space->root);
+    for (;;) {
+      const Head* head = At<Head>(base_, offset);
+      if (head->kind == Kind::kLeaf) return reinterpret_cast<const Leaf*>(head);
+      if (head->kind == Kind::kSpace) return nullptr;
+      const Node* node = reinterpret_cast<const Node*>(head);
+      offset = Load(node->child[node->IndexOf(number)]);
+    }
+  }
+
   // The leaf that has `number` of the space, or the first (last) one of deeper spaces there; sets
   // `number` to its number in the leaf's space.
   const Leaf* DescendNumber(uint32_t space, uint64_t* number, bool last) const {
