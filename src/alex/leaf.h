@@ -164,8 +164,12 @@ enum class Near { kFound, kAbsent, kUnknown };
   if (const uint32_t error = Load(leaf->error); error < kExact) {
     if (at < 0 || at >= length) return Near::kUnknown;
   } else {
+    if (error > kRough) {
+      __builtin_prefetch(slots + at);  // a search begins there
+      return Near::kUnknown;
+    }
     at -= kWindowBefore;
-    if (error > kRough || at < 0 || at + kWindow > length) return Near::kUnknown;
+    if (at < 0 || at + kWindow > length) return Near::kUnknown;
 #pragma GCC unroll 8
     for (int64_t i = 0; i < kWindow; i++) smaller += Load(slots[at + i].number) < number;
     if (smaller == kWindow) return Near::kUnknown;
