@@ -129,7 +129,8 @@ is($primary->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE body = 'note'
 	'50|25|43', 'rows of triggers, of ON CONFLICT, of a procedure');
 is_whole($primary, 'triggers, ON CONFLICT, moves', t => 1406 + 75 + 43, noted => 50);
 
-# Indexes that go while their entries are pending.
+# Indexes that go while their entries are pending. What is written of one afterwards would be for nobody.
+my $from = $primary->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 $primary->safe_psql('postgres', <<'SQL');
 BEGIN;
 CREATE TABLE gone (id int PRIMARY KEY) USING omendb;
@@ -147,6 +148,16 @@ INSERT INTO gone SELECT generate_series(70, 80);
 DROP INDEX gone_other;
 COMMIT;
 SQL
+my (%dropped, $late);
+for (split /\n/, $primary->safe_psql('postgres', "SELECT record_type, description FROM pg_get_wal_records_info('$from', pg_current_wal_flush_lsn()) "
+	  . "WHERE resource_manager = 'omendb' ORDER BY start_lsn"))
+{
+	my ($type, $storage) = /^(\w+)\|.*?storage (\d+)/ or next;
+	$dropped{$storage} = 1 if $type eq 'STORAGE_DROP';
+	$late .= "$_\n" if $type eq 'INDEX_ENTRIES' && $dropped{$storage};
+}
+cmp_ok(scalar(keys %dropped), '>', 1, 'storages were dropped');
+is($late, undef, 'no entries come after the drop of their index');
 my $log = log_position($primary);
 crash();
 unlike(slurp_file($primary->logfile, $log), qr/unknown omendb storage/, 'recovery knows all storages');
