@@ -24,7 +24,7 @@ struct Pending {
   uint32 count;
   size_t size;
   size_t key_size;  // of the last entry
-  char key[kMaxEntryPart];
+  char key[kBodyRoom];
   char body[kBodyRoom];
 };
 
