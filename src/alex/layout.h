@@ -202,10 +202,11 @@ struct Leaf {
   int64_t intercept;
   uint32_t size;        // slots
   uint32_t begin, end;  // slots in use, the first and the last real
-  uint32_t count;       // entries
+  uint32_t error;       // mean distance of predictions when it was built or spread anew, 24.8
   uint64_t low, high;   // numbers that belong here, both included
+  // From here on another cache line, which lookups do not read.
   uint32_t space;
-  uint32_t error;  // mean distance of predictions when it was built or spread anew, 24.8
+  uint32_t count;  // entries
   uint64_t reserved;
   Slot slots[];
 
