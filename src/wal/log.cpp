@@ -185,14 +185,12 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
   return lsn;
 }
 
-void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, const IndexEntry* entries,
-                       uint32 count) {
-  char prefix[kIndexPrefixRoom];
-  size_t prefix_size = IndexPrefix(ticket->segment, storage, entries[0].key, prefix);
+void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, Slice prefix,
+                       const IndexEntry* entries, uint32 count) {
   for (uint32 i = 0; i < count; i++) {
     size_t bound = Segment::BoundForIndexEntry(entries[i]);
     Assert(ticket->reserved >= bound);
-    ticket->segment.ApplyIndexEntry(storage, entries[i], Slice(prefix, prefix_size));
+    ticket->segment.ApplyIndexEntry(storage, entries[i], prefix);
     ticket->reserved -= bound;
   }
 }
@@ -203,10 +201,12 @@ void LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId stor
   char head[kMaxRecordHead];
   Slice bytes = EncodeEntries(entries, count, body);
   size_t head_size = EncodeHead(IndexEntriesRecord{storage, count, bytes}, head);
+  char room[kIndexPrefixRoom];
+  Slice prefix(room, IndexPrefix(ticket->segment, storage, entries[0].key, room));
 
   START_CRIT_SECTION();
   InsertOrCount(index, ticket, RecordType::kIndexEntries, head, head_size, &bytes, 1);
-  ApplyIndexEntries(ticket, storage, entries, count);
+  ApplyIndexEntries(ticket, storage, prefix, entries, count);
   END_CRIT_SECTION();
 }
 

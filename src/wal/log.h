@@ -41,15 +41,15 @@ Lsn LogAndApplyMove(WriteTicket* ticket, Relation relation, StorageId storage, B
                     VersionMeta* new_meta, Slice row, bool new_block);
 
 // Entries of an index, sorted by key, in the order in which they are to count. Bound: the sum of
-// Segment::BoundForIndexEntry. `body` has room for the sum of IndexEntryBound. The caller sees to it
-// that no two sessions write the same (key, tid) at once.
+// Segment::BoundForIndexEntry. `body` has room for the sum of IndexEntryBound. The caller sees to
+// it that no two sessions write the same (key, tid) at once.
 void LogAndApplyIndexEntries(WriteTicket* ticket, Relation index, StorageId storage,
                              const IndexEntry* entries, uint32 count, char* body);
 
-// The two halves of it, for who has reason to take them apart (pending_entries.h). Entries come
-// encoded to the record.
-void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, const IndexEntry* entries,
-                       uint32 count);
+// The two halves of it, for who has reason to take them apart (pending_entries.h). prefix: as
+// IndexPrefix says before the critical section. Entries come encoded to the record.
+void ApplyIndexEntries(WriteTicket* ticket, StorageId storage, Slice prefix,
+                       const IndexEntry* entries, uint32 count);
 void LogEncodedIndexEntries(StorageId storage, uint32 count, Slice bytes);
 
 // The same for entries that are in the store already, which the write buffer need not hold: what a

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "pg/storage_directory.h"
 #include "wal/log.h"
 #include "wal/records.h"
 
@@ -30,20 +31,23 @@ struct Pending {
 
 Pending* g_pending[kIndexes];
 int g_next;          // to be emptied for another index
-bool g_any;          // some have entries
 bool g_log_at_once;  // the transaction is about to commit
+
+void Clear(Pending* pending) {
+  pending->count = 0;
+  pending->size = pending->key_size = 0;
+}
 
 void Log(Pending* pending) {
   if (pending->count == 0) return;
   LogEncodedIndexEntries(pending->storage, pending->count, Slice(pending->body, pending->size));
-  pending->count = 0;
+  Clear(pending);
 }
 
 void Discard() {
   for (Pending* pending : g_pending) {
-    if (pending != nullptr) pending->count = 0;
+    if (pending != nullptr) Clear(pending);
   }
-  g_any = false;
 }
 
 void AtTransactionEvent(XactEvent event, void*) {
@@ -96,7 +100,6 @@ Pending* PendingOf(StorageId storage) {
     Log(empty);
   }
   empty->storage = storage;
-  empty->size = empty->key_size = 0;
   return empty;
 }
 
@@ -110,28 +113,25 @@ void ApplyIndexEntryAndLogLater(WriteTicket* ticket, Relation index, StorageId s
     return;
   }
   Pending* pending = PendingOf(storage);
-  if (pending->size + bound > kBodyRoom) {
-    Log(pending);
-    pending->size = pending->key_size = 0;
-  }
+  if (pending->size + bound > kBodyRoom) Log(pending);
+  char room[kIndexPrefixRoom];
+  Slice prefix(room, IndexPrefix(ticket->segment, storage, entry.key, room));
+
   START_CRIT_SECTION();
-  ApplyIndexEntries(ticket, storage, &entry, 1);
+  ApplyIndexEntries(ticket, storage, prefix, &entry, 1);
   char* end = EncodeIndexEntry(entry, Slice(pending->key, pending->key_size),
                                pending->body + pending->size);
   pending->size = static_cast<size_t>(end - pending->body);
   std::memcpy(pending->key, entry.key.data(), entry.key.size());
   pending->key_size = entry.key.size();
   pending->count++;
-  g_any = true;
   END_CRIT_SECTION();
 }
 
 void LogPendingIndexEntries() {
-  if (!g_any) return;
   for (Pending* pending : g_pending) {
     if (pending != nullptr) Log(pending);
   }
-  g_any = false;
 }
 
 }  // namespace omendb
