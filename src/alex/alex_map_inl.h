@@ -108,8 +108,9 @@ bool AlexMap<Memory>::Find(Slice key, uint64_t tid, AlexItem* item) const {
   // A few instructions for the most frequent case: eight bytes, which are the number.
   if (key.size() == 8 && root->prefix_size == 0 && !root->by_tid) {
     const uint64_t number = LoadBigEndian64(key.data());
-    leaf = tree().DescendNodes(root, number);
-    if (leaf != nullptr) {
+    const Head* head = tree().PassNodes(root, number);
+    if (head->kind == Kind::kLeaf) {
+      leaf = reinterpret_cast<const Leaf*>(head);
       uint64_t value;
       switch (FindNear(leaf, number, InlineValue(tid, 0, 8), &value)) {
         case Near::kFound:
@@ -136,7 +137,7 @@ template <typename Memory>
   char* base = memory_.base();
   Probe probe{key, tid};
   const Space* space = tree().space(tree().root_space());
-  probe.Enter(space);
+  if (leaf != nullptr) probe.Enter(space);
   for (;; leaf = nullptr) {
     if (leaf == nullptr) leaf = tree().Descend(&probe, &space);
     uint32_t version;

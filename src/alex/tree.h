@@ -69,54 +69,39 @@ class Tree {
     }
   }
 
-  // The same for readers, who need no path.
-  const Leaf* Descend(Probe* probe, const Space** in) const {
-    const Space* space = At<Space>(base_, root_space());
-    probe->Enter(space);
-    uint32_t offset = Load(space->root);
-    while (true) {
-      const Head* head = At<Head>(base_, offset);
-      if (head->kind == Kind::kNode) {
-        const Node* node = reinterpret_cast<const Node*>(head);
-        offset = Load(node->child[node->IndexOf(probe->number)]);
-      } else if (head->kind == Kind::kLeaf) {
-        *in = space;
-        return reinterpret_cast<const Leaf*>(head);
-      } else {
-        space = reinterpret_cast<const Space*>(head);
-        probe->Enter(space);
-        offset = Load(space->root);
-      }
+  // Through the nodes of a space to where the number belongs, as seen now: a leaf, or a deeper
+  // space.
+  [[gnu::always_inline]] const Head* PassNodes(const Space* space, uint64_t number) const {
+    const Head* head = At<Head>(base_, Load(space->root));
+    while (head->kind == Kind::kNode) {
+      const Node* node = reinterpret_cast<const Node*>(head);
+      head = At<Head>(base_, Load(node->child[node->IndexOf(number)]));
     }
+    return head;
   }
 
-  // The leaf of the space where the number belongs, as seen now; nullptr: a deeper space.
-  [[gnu::always_inline]] const Leaf* DescendNodes(const Space* space, uint64_t number) const {
-    uint32_t offset = Load(space->root);
+  // The same as Descend for readers, who need no path.
+  const Leaf* Descend(Probe* probe, const Space** in) const {
+    const Space* space = At<Space>(base_, root_space());
     for (;;) {
-      const Head* head = At<Head>(base_, offset);
-      if (head->kind == Kind::kLeaf) return reinterpret_cast<const Leaf*>(head);
-      if (head->kind == Kind::kSpace) return nullptr;
-      const Node* node = reinterpret_cast<const Node*>(head);
-      offset = Load(node->child[node->IndexOf(number)]);
+      probe->Enter(space);
+      const Head* head = PassNodes(space, probe->number);
+      if (head->kind == Kind::kLeaf) {
+        *in = space;
+        return reinterpret_cast<const Leaf*>(head);
+      }
+      space = reinterpret_cast<const Space*>(head);
     }
   }
 
   // The leaf that has `number` of the space, or the first (last) one of deeper spaces there; sets
   // `number` to its number in the leaf's space.
-  const Leaf* DescendNumber(uint32_t space, uint64_t* number, bool last) const {
-    uint32_t offset = Load(At<Space>(base_, space)->root);
-    while (true) {
-      const Head* head = At<Head>(base_, offset);
-      if (head->kind == Kind::kNode) {
-        const Node* node = reinterpret_cast<const Node*>(head);
-        offset = Load(node->child[node->IndexOf(*number)]);
-      } else if (head->kind == Kind::kLeaf) {
-        return reinterpret_cast<const Leaf*>(head);
-      } else {
-        *number = last ? UINT64_MAX : 0;
-        offset = Load(reinterpret_cast<const Space*>(head)->root);
-      }
+  const Leaf* DescendNumber(uint32_t offset, uint64_t* number, bool last) const {
+    for (const Space* space = At<Space>(base_, offset);;) {
+      const Head* head = PassNodes(space, *number);
+      if (head->kind == Kind::kLeaf) return reinterpret_cast<const Leaf*>(head);
+      *number = last ? UINT64_MAX : 0;
+      space = reinterpret_cast<const Space*>(head);
     }
   }
 
