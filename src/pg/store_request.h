@@ -21,7 +21,12 @@ void TakeRequestEnd(StoreRequest* request, RequestEnd* end);
 void RunStoreRequest(StoreRequest* request, void (*fill)(void* argument), void* argument, Wait wait,
                      bool* begun);
 
-// Store worker, main thread. True: begin with it.
+// Store worker, main thread. Somebody waits for it, or it has begun.
+inline bool IsAsked(const StoreRequest& request) {
+  RequestState state = request.state;
+  return state == RequestState::kAsked || state == RequestState::kTaken;
+}
+// True: begin with it.
 bool TakeStoreRequest(StoreRequest* request);
 // REQUIRES: it was taken. Tells who asked.
 void EndStoreRequest(StoreRequest* request, const Status& status);

@@ -19,8 +19,8 @@ constexpr int kLowAfterMs = 1000;
 bool SetGroupNice(const char* nice) {
   int file = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
   if (file < 0) return false;
-  auto size = static_cast<ssize_t>(strlen(nice));
-  bool set = write(file, nice, strlen(nice)) == size;
+  size_t size = strlen(nice);
+  bool set = write(file, nice, size) == static_cast<ssize_t>(size);
   close(file);
   return set;
 }

@@ -15,7 +15,6 @@ class StoreJobRunner {
   explicit StoreJobRunner(CompactionOracle* oracle) : oracle_(oracle) {}
 
   Status Step(PrimaryStore* store);
-  bool is_running() const { return phase_ != Phase::kIdle; }
   bool has_new_files() const { return phase_ == Phase::kNewFiles; }
   void Cancel();
   void Fail(const Status& status);

@@ -414,7 +414,8 @@ void StoreWorker::PublishDebt() {
 
 // For this process; or will, if compaction does not get on.
 bool StoreWorker::SomebodyWaits() {
-  return LiveCount(g_shared->live) > 1 || g_shared->delay_us_per_mb > 0 || job_.is_running() ||
+  return LiveCount(g_shared->live) > 1 || g_shared->delay_us_per_mb > 0 ||
+         IsAsked(g_shared->job.request) || IsAsked(g_shared->leaf_ingest.request) ||
          leaf_loader_.is_loading() || g_shared->reclaim_requested != g_shared->reclaim_done;
 }
 
