@@ -15,7 +15,7 @@ wal_keep_size = 1GB
 restart_after_crash = off
 CONF
 $primary->start;
-$primary->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION amcheck; CREATE EXTENSION pg_walinspect');
+$primary->safe_psql('postgres', 'CREATE EXTENSION omendb; CREATE EXTENSION pg_walinspect');
 # More indexes than a session collects entries of.
 $primary->safe_psql('postgres', <<'SQL');
 CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, body text COLLATE "C") USING omendb;
