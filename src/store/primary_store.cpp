@@ -185,7 +185,7 @@ constexpr Family kDataFamilies[] = {kRowsFamily, kKeysFamily};
 
 // Leaves are settled if so many times what lies above the bottom is as much as the bottom: so many
 // times is an entry written at most before it comes there.
-constexpr uint64_t kSettleShare = 20;
+constexpr uint64_t kSettleShare = 64;
 
 // Of a leaf, in as many files. With more RocksDB folds it.
 constexpr int kMostLeafParts = 64;

@@ -25,7 +25,7 @@ SELECT count(*) FROM omendb.store_stat(),
   regexp_matches(substring(levels FROM 'keys(.*)meta'), '^ +(0 +([2-9]|\d\d)|[1-5] +[1-9])', 'gn')
 SQL
 
-# A change is a twelfth of what the bottom has: less than a twentieth stays where it is.
+# A change is a twelfth of what the bottom has: less than a 64th stays where it is.
 sub change
 {
 	my ($step) = @_;
