@@ -138,6 +138,7 @@ class StoredLeaves : public LeafSource {
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
       *found = IsNext(position);
     }
+    if (!*found && info.place) OMENDB_RETURN_IF_ERROR(LoadAt(info, position, found));
     if (!*found) {
       Status status = store_->GetLeaf(storage_, low_, &next_->bytes);
       if (status.code() == StatusCode::kNotFound) return Status::Ok();
@@ -145,12 +146,31 @@ class StoredLeaves : public LeafSource {
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
       *found = IsNext(position);
       if (*found && g_verify_checksums) cache.Put(key, generation_, next_->bytes);
+      if (*found && next_->view.deltas() == 0) NotePlace(store_->last_place());
     }
     if (*found) {
       Take(low_);
       is_iterated_ = false;
     }
     return Status::Ok();
+  }
+
+  // The leaf low_ into next_ from where somebody found its base, if that is still all there is of
+  // it. (What a damaged one says of itself is not believed: RocksDB's way tells.)
+  Status LoadAt(const LeafInfo& info, Slice position, bool* found) {
+    if (!store_->GetLeafAt(info.place, storage_, low_, &next_->bytes)) return Status::Ok();
+    const Status status = LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view);
+    if (status.code() == StatusCode::kCorruption) return Status::Ok();
+    OMENDB_RETURN_IF_ERROR(status);
+    *found = next_->view.lsn() >= info.changed && IsNext(position);
+    return Status::Ok();
+  }
+
+  void NotePlace(StorePlace place) {
+    const LeafDirectory& directory = SharedLeafDirectory();
+    AlexEpoch epoch(directory.arena(), LeafDirectorySlot());
+    const uint32_t map = entry_->leaves.map.load(std::memory_order_acquire);
+    if (map != 0) directory.NotePlace(map, low_, place);
   }
 
   // Whether next_ is the leaf low_ and covers the position. (Two leaves may share a place of the

@@ -213,10 +213,10 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, IndexChanges* ent
       }
     }
     std::vector<NewLeaf> leaves;
-    // Until the last changes the number stays below theirs.
-    OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, more ? generation_ - 1 : generation_,
+    OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, generation_,
                                      append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
-    // The leaf of the next change takes it in, and what lies behind it too.
+    // The leaf of the next change takes it in, and what lies behind it too. Until then its number
+    // stays below that of the changes to come.
     size_t finished = leaves.size();
     if (more) {
       const IndexEntry& next = entries->entry();

@@ -5,6 +5,7 @@
 //   padding to a multiple of 8 behind the key, as records of a map begin at such a place
 //   uint64    generation that changed the leaf last << 28 | entries << 12 | operands << 4 |
 //             pairs << 1 | whether the next leaf is known
+//   uint64    StorePlace of the base; changes where it stands
 //   uint32[6] pairs of lines; all records are equally large, so that one that goes makes room for
 //             any other
 // The first word changes where it stands.
@@ -80,11 +81,11 @@ class MapKey {
 Slice LowOf(Slice key) { return key.substr(1); }
 
 struct StoredInfo {
-  uint64_t word;
+  uint64_t word, place;
   uint32_t pair[LeafInfo::kMostPairs];
 
   static size_t Padding(Slice key) { return (8 - key.size() % 8) % 8; }
-  static constexpr size_t kSize = 8 + sizeof(uint32_t) * LeafInfo::kMostPairs;
+  static constexpr size_t kSize = 16 + sizeof(uint32_t) * LeafInfo::kMostPairs;
   static uint64_t Word(const LeafInfo& info) {
     const uint64_t count = std::min(info.count, LeafInfo::kMostCount);
     return info.changed << 28 | count << 12 | uint64_t{info.deltas} << 4 |
@@ -92,7 +93,7 @@ struct StoredInfo {
   }
 };
 
-// That of an item that Find or an iterator gave. It is const but for the word.
+// That of an item that Find or an iterator gave. It is const but for the word and the place.
 StoredInfo* StoredOf(const AlexItem& item) {
   const char* stored = item.payload.data() + StoredInfo::Padding(item.key);
   return reinterpret_cast<StoredInfo*>(const_cast<char*>(stored));
@@ -107,6 +108,7 @@ LeafInfo InfoOf(const AlexItem& item) {
   info.deltas = static_cast<uint8_t>(word >> 4);
   info.pairs = static_cast<uint8_t>(word >> 1 & 7);
   info.flags = static_cast<uint8_t>(word & kNextKnown);
+  info.place = StorePlace(std::atomic_ref(stored->place).load(std::memory_order_relaxed));
   std::copy_n(stored->pair, info.pairs, info.pair);
   return info;
 }
@@ -183,7 +185,7 @@ bool LeafDirectory::Find(uint32_t map, Slice position, std::string* low, std::st
 }
 
 bool LeafDirectory::Put(uint32_t map, Slice low, const LeafInfo& info) const {
-  StoredInfo stored{StoredInfo::Word(info), {}};
+  StoredInfo stored{StoredInfo::Word(info), info.place.word(), {}};
   std::copy_n(info.pair, info.pairs, stored.pair);
   const MapKey key(low);
   char payload[7 + sizeof(stored)] = {};
@@ -203,6 +205,14 @@ bool LeafDirectory::Update(uint32_t map, Slice low, uint64_t changed, uint32_t c
   info->deltas = deltas;
   std::atomic_ref(StoredOf(item)->word).store(StoredInfo::Word(*info), std::memory_order_relaxed);
   return true;
+}
+
+void LeafDirectory::NotePlace(uint32_t map, Slice low, StorePlace place) const {
+  AlexItem item;
+  if (!Map(arena_, map).Find(MapKey(low), 0, &item)) return;
+  const std::atomic_ref<uint64_t> stored(StoredOf(item)->place);
+  const StorePlace before(stored.load(std::memory_order_relaxed));
+  if (before.file() < place.file()) stored.store(place.word(), std::memory_order_relaxed);
 }
 
 bool LeafDirectory::Get(uint32_t map, Slice low, LeafInfo* info) const {

@@ -6,8 +6,8 @@
 // server. Only a help: what is not known is looked for in the store, and whoever gets a leaf from
 // here sees by the leaf's own bounds whether it is the right one.
 //
-// Writer: the store worker alone. Readers: any process, without locks, inside an AlexEpoch of the
-// arena.
+// Writer: the store worker alone, but for places. Readers: any process, without locks, inside an
+// AlexEpoch of the arena.
 //
 // Invariants
 //   1. Between an entry with kNextKnown and the next one of the map no other leaf begins.
@@ -23,6 +23,7 @@
 #include "alex/alex_map.h"
 #include "base/pure.h"
 #include "base/types.h"
+#include "store/store_place.h"
 
 namespace omendb {
 
@@ -35,6 +36,7 @@ struct LeafInfo {
   uint8_t flags = 0;               // kNextKnown
   uint8_t pairs = 0;               // of lines of its filter, 0 = it has none
   uint32_t pair[kMostPairs] = {};  // offsets
+  StorePlace place;                // where a reader has found its base
   bool has_filter() const { return pairs != 0; }
 };
 inline constexpr uint8_t kNextKnown = 0x01;
@@ -71,6 +73,9 @@ class LeafDirectory {
   bool Update(uint32_t map, Slice low, uint64_t changed, uint32_t count, uint8_t deltas,
               LeafInfo* info) const;
   void Remove(uint32_t map, Slice low) const;
+  // Readers too, inside an epoch: where the base of the leaf is. Only a hint, which a change of the
+  // map may lose. Of two files the later one's is kept, for it lives longer.
+  void NotePlace(uint32_t map, Slice low, StorePlace place) const;
 
   // A filter for so many keys, with none; without room info has no filter. Filters leave the last
   // of the memory to the maps.

@@ -9,8 +9,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/pure.h"
@@ -64,6 +67,27 @@ uint64_t MappedLimit() {
   return limit;
 }
 
+class MappedTailFile;
+
+// Those that are open, by their numbers. RocksDB may close some on a thread of its own.
+struct OpenFiles {
+  std::mutex mutex;
+  std::unordered_map<uint64_t, const MappedTailFile*> by_number;
+};
+
+// Never destroyed: files that a poisoned instance left behind refer to it for ever.
+OpenFiles& AllOpenFiles() {
+  static OpenFiles* const files = new OpenFiles;
+  return *files;
+}
+
+thread_local StorePlace g_last_data_block;
+
+// Of ".../000123.sst".
+uint64_t FileNumber(const std::string& name) {
+  return std::strtoull(name.c_str() + name.rfind('/') + 1, nullptr, 10);
+}
+
 // A file whose index, filter and properties are used where they are mapped. Its data, as far as
 // that is mapped too, is copied from there, which costs a fraction of a call to read it. What a
 // process reads of a region first is read all the same: it may not be in memory, and the kernel
@@ -100,11 +124,20 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     }
     // A point read takes one block somewhere; scans ask for what they will need (Prefetch).
     posix_fadvise(file->fd_, 0, 0, POSIX_FADV_RANDOM);
+    OpenFiles& files = AllOpenFiles();
+    const std::lock_guard lock(files.mutex);
+    files.by_number[file->number_] = file.get();
     *result = std::move(file);
     return IOStatus::OK();
   }
 
   ~MappedTailFile() override {
+    {
+      OpenFiles& files = AllOpenFiles();
+      const std::lock_guard lock(files.mutex);
+      const auto found = files.by_number.find(number_);
+      if (found != files.by_number.end() && found->second == this) files.by_number.erase(found);
+    }
     range_.reset();
     if (map_ != nullptr) munmap(map_, size_ - map_begin_);
     g_mapped.fetch_sub(counted_);
@@ -118,6 +151,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
       *result = rocksdb::Slice(map_ + (offset - map_begin_), n);
       return IOStatus::OK();
     }
+    g_last_data_block = StorePlace(number_, offset);
     if (CopyMapped(offset, n, scratch)) {
       *result = rocksdb::Slice(scratch, n);
       return IOStatus::OK();
@@ -126,6 +160,13 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     if (got < 0) return ErrnoStatus("could not read", name_);
     *result = rocksdb::Slice(scratch, got);
     return IOStatus::OK();
+  }
+
+  // Of data blocks, all of it or false.
+  bool CopyData(uint64_t offset, size_t n, char* to) const {
+    if (offset > data_end_ || n > data_end_ - offset) return false;
+    return CopyMapped(offset, n, to) ||
+           ReadFully(fd_, offset, n, to) == static_cast<ssize_t>(n);
   }
 
   // Always OK: otherwise RocksDB would read the tail into a buffer of its own.
@@ -138,7 +179,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
  private:
   static constexpr uint64_t kRegion = 64 << 10;
 
-  explicit MappedTailFile(const std::string& name) : name_(name) {}
+  explicit MappedTailFile(const std::string& name) : name_(name), number_(FileNumber(name)) {}
 
   // False: it is to be read. That also tells what is wrong with a page that cannot be had.
   bool CopyMapped(uint64_t offset, size_t n, char* to) const {
@@ -153,6 +194,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   }
 
   const std::string name_;
+  const uint64_t number_;
   int fd_ = -1;
   uint64_t size_ = 0;
   uint64_t data_end_ = 0;   // reads from here on are served from the mapping
@@ -205,6 +247,15 @@ class ReaderFileSystem : public rocksdb::FileSystemWrapper {
 };
 
 }  // namespace
+
+StorePlace LastDataBlock() { return g_last_data_block; }
+
+bool CopyDataAt(StorePlace place, uint64_t skip, size_t n, char* to) {
+  OpenFiles& files = AllOpenFiles();
+  const std::lock_guard lock(files.mutex);
+  const auto found = files.by_number.find(place.file());
+  return found != files.by_number.end() && found->second->CopyData(place.offset() + skip, n, to);
+}
 
 rocksdb::Env* ReaderEnv() {
   static rocksdb::Env* const env =

@@ -9,11 +9,18 @@
 
 #include <memory>
 
+#include "store/store_place.h"
 #include "base/pure.h"
 
 namespace omendb {
 
 // One for the process, never destroyed: poisoned instances refer to it for ever.
 rocksdb::Env* ReaderEnv();
+
+// Where the data block begins that this thread read last through the environment above.
+StorePlace LastDataBlock();
+// Copies what lies so many bytes behind a place, past RocksDB. False if this process has not opened
+// the file, it ends before, or it cannot be read.
+bool CopyDataAt(StorePlace place, uint64_t skip, size_t n, char* to);
 
 }  // namespace omendb

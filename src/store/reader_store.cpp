@@ -16,6 +16,7 @@
 #include "store/reader_file_system.h"
 #include "store/rocksdb_status.h"
 #include "store/signal_mask.h"
+#include "store/sst_layout.h"
 #include "store/store_state.h"
 #include "base/pure.h"
 
@@ -27,6 +28,8 @@ namespace {
 constexpr size_t kReadahead = 256 << 10;
 // A shorter range is read block by block.
 constexpr BlockNo kScanBlocks = 16;
+// A leaf's base has not many more bytes than kMaxLeafBytes and an entry.
+constexpr uint64_t kLargestLeaf = 256 << 10;
 
 // A secondary that is given no logger makes a log file in a directory of its own.
 class NoLogger : public rocksdb::Logger {
@@ -233,6 +236,21 @@ class ReaderStoreImpl : public ReaderStore {
   Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
     SetLeafKey(&leaf_key_, storage, low);
     return GetValue(kKeysFamily, leaf_key_, value);
+  }
+  StorePlace last_place() const override { return LastDataBlock(); }
+
+  bool GetLeafAt(StorePlace place, StorageId storage, Slice low, std::string* value) override {
+    if (poisoned()) return false;
+    SetLeafKey(&leaf_key_, storage, low);
+    value->resize(leaf_key_.size() + kSstEntryHead);
+    SstFirstEntry entry;
+    if (!CopyDataAt(place, 0, value->size(), value->data()) ||
+        !ReadSstFirstEntry(*value, &entry) || entry.user_key != leaf_key_ ||
+        entry.value_size > kLargestLeaf) {
+      return false;
+    }
+    value->resize(entry.value_size);
+    return CopyDataAt(place, entry.value_at, value->size(), value->data());
   }
 
   Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) override {

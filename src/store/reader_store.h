@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "base/types.h"
 #include "store/leaf_iterator.h"
+#include "store/store_place.h"
 
 namespace omendb {
 
@@ -56,6 +57,11 @@ class ReaderStore {
   // Bytes of an index leaf, operands behind the base; at any alignment. kNotFound if there is none
   // with exactly this low position. Reuses the buffer's memory.
   virtual Status GetLeaf(StorageId storage, Slice low, std::string* value) = 0;
+  // Where the last GetLeaf found the leaf's base.
+  virtual StorePlace last_place() const = 0;
+  // What is at that place for the leaf, if anything: its base as it was when somebody found it there.
+  // Much cheaper. False: this process cannot read it there.
+  virtual bool GetLeafAt(StorePlace place, StorageId storage, Slice low, std::string* value) = 0;
   // Leaves of a storage. Pins the state it was made at. To be used for many seeks.
   virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 

@@ -14,6 +14,7 @@
 //   handle: varint offset, varint size (without the 5-byte trailer of every block)
 //   block:  entries (varint shared, varint unshared, varint value size, key, value), restart array
 //           of uint32, uint32 number of restarts
+//   key:    the user's, then 8 bytes: sequence number << 8 | type, little-endian
 #include "store/sst_layout.h"
 
 #include <algorithm>
@@ -28,6 +29,8 @@ namespace {
 constexpr size_t kFooterSize = 53;
 constexpr uint64_t kMagic = 0x88e241b785f4cff7ull;
 constexpr uint64_t kMaxMetaindexSize = 1 << 20;
+constexpr size_t kKeyTail = 8;
+constexpr char kTypeValue = 1;
 
 struct Handle {
   uint64_t offset = 0, size = 0;
@@ -58,6 +61,19 @@ bool VisitSstBlock(Slice block, const SstEntryVisitor& visit) {
     entries.remove_prefix(unshared + value_size);
   }
   return true;
+}
+
+bool ReadSstFirstEntry(Slice head, SstFirstEntry* entry) {
+  Slice rest = head;
+  uint64_t shared, unshared;
+  if (!TakeVarint(&rest, &shared) || !TakeVarint(&rest, &unshared) ||
+      !TakeVarint(&rest, &entry->value_size) || shared != 0 || unshared < kKeyTail ||
+      unshared > rest.size()) {
+    return false;
+  }
+  entry->user_key = rest.substr(0, unshared - kKeyTail);
+  entry->value_at = head.size() - rest.size() + unshared;
+  return rest[entry->user_key.size()] == kTypeValue;
 }
 
 uint64_t SstDataEnd(const SstBytes& bytes, uint64_t file_size) {

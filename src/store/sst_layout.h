@@ -21,6 +21,18 @@ class SstBytes {
 using SstEntryVisitor = std::function<bool(Slice key, Slice value)>;
 [[nodiscard]] bool VisitSstBlock(Slice block, const SstEntryVisitor& visit);
 
+// What stands in a block beside the user's key before the first value, at most: three varints, of
+// which two are of less than 2^32, and what follows the key.
+inline constexpr size_t kSstEntryHead = 1 + 5 + 5 + 8;
+
+// The first entry of a block, by what the block begins with: the whole key has to be among it.
+struct SstFirstEntry {
+  Slice user_key;
+  uint64_t value_at = 0, value_size = 0;  // from the beginning of the block
+};
+// False if it is none that puts a whole value.
+[[nodiscard]] bool ReadSstFirstEntry(Slice head, SstFirstEntry* entry);
+
 // Offset of the first byte behind the data blocks, or file_size if the file does not look like a
 // block-based table of a format that we write.
 uint64_t SstDataEnd(const SstBytes& bytes, uint64_t file_size);

@@ -224,6 +224,7 @@ class IndexFlushTest : public StoreTest {
     ExpectOk(reader_->NewLeafIterator(index->storage, &at));
     CheckLeaves(index, at.get());
     CheckDirectory(index);
+    CheckPlaces(index);
     ExpectOk(store_->NewLeafIterator(index->storage, &at));
     CheckLeaves(index, at.get());
     store_->UnlinkObsoleteFiles();
@@ -278,7 +279,7 @@ class IndexFlushTest : public StoreTest {
       ASSERT_EQ(low, begin);
       ASSERT_EQ(high, leaf.high);
       EXPECT_GE(info.count, leaf.entries);
-      EXPECT_GE(info.changed, leaf.lsn);
+      EXPECT_EQ(info.changed, leaf.lsn);
       EXPECT_LE(info.deltas, kMostDeltas);
       for (uint64_t hash : leaf.hashes) ASSERT_TRUE(directory_.MayHave(info, hash));
     }
@@ -295,6 +296,43 @@ class IndexFlushTest : public StoreTest {
       ASSERT_EQ(high, covering->second.high);
     }
     EXPECT_LE(directory_.StatsOf(map).leaves, leaves_.size());
+  }
+
+  // What lies where a reader has found a leaf's base, once, is the leaf as it is now or says that it
+  // is older than the directory knows it to be.
+  void CheckPlaces(TestIndex* index) {
+    const uint32_t map = index->slot.map;
+    if (map == 0) return;
+    std::string value;
+    LeafView view;
+    EntryList entries;
+    for (const auto& [low, leaf] : leaves_) {
+      LeafInfo info;
+      if (!directory_.Get(map, low, &info)) continue;
+      if (info.place && reader_->GetLeafAt(info.place, index->storage, low, &value)) {
+        ExpectOk(LeafView::Parse(value, true, &view));
+        ASSERT_EQ(view.low(), low);
+        if (view.lsn() >= info.changed) {
+          found_in_place_++;
+          EXPECT_EQ(leaf.deltas, 0u);
+          ASSERT_EQ(view.high(), leaf.high);
+          ExpectOk(FoldLeaf(&view, &entries));
+          ASSERT_EQ(entries.size(), leaf.entries);
+          for (size_t i = 0; i < entries.size(); i++) {
+            ASSERT_EQ(HashKey(entries.key(i)), leaf.hashes[i]);
+          }
+        }
+      }
+      if (leaf.deltas > 0) continue;
+      ExpectOk(reader_->GetLeaf(index->storage, low, &value));
+      directory_.NotePlace(map, low, reader_->last_place());
+      // It may lie in a block behind something small.
+      std::string again;
+      if (reader_->GetLeafAt(reader_->last_place(), index->storage, low, &again)) {
+        ASSERT_EQ(again, value);
+      }
+      EXPECT_FALSE(reader_->GetLeafAt(reader_->last_place(), index->storage + 1, low, &again));
+    }
   }
 
   bool MayHaveKey(uint32_t map, Slice key) const {
@@ -330,6 +368,7 @@ class IndexFlushTest : public StoreTest {
   std::map<std::string, Leaf> leaves_;          // by low: those of the last Check
   size_t puts_ = 0, merges_ = 0, deletes_ = 0;  // of the last flush
   size_t known_ = 0;                            // leaves that the directory told of
+  size_t found_in_place_ = 0;                   // those that were where they had been found before
 };
 
 }  // namespace omendb

@@ -71,6 +71,30 @@ TEST_F(IndexFlushTest, MoreChangesThanAreFoldedAtOnceComeToTheirLeaf) {
   }
 }
 
+TEST_F(IndexFlushTest, LeavesAreFoundInPlaceUntilTheyChange) {
+  TestIndex index(5);
+  options_.changes_at_once = 5000;
+  Write(&index, Numbers(kMiddle, 20000, 10));
+  const size_t leaves = leaves_.size();
+  ASSERT_GT(leaves, 15u);
+  EXPECT_EQ(found_in_place_, 0u);
+  Check(&index);
+  EXPECT_EQ(found_in_place_, leaves);
+  HoldCompactions(true);
+  found_in_place_ = 0;
+  Write(&index, Numbers(kMiddle + 5, 1, 1));
+  EXPECT_EQ(found_in_place_, leaves - 1);
+  HoldCompactions(false);
+  ExpectOk(store_->Compact(index.storage));
+  found_in_place_ = 0;
+  // Readers have moved on: what the places name is in no file that they have open, until somebody
+  // finds the leaves again.
+  Write(&index, {});
+  EXPECT_EQ(found_in_place_, 0u);
+  Check(&index);
+  EXPECT_EQ(found_in_place_, leaves);
+}
+
 TEST_F(IndexFlushTest, SmallChangesAreOperandsUpToTheLimit) {
   TestIndex index(5);
   Write(&index, Numbers(kMiddle, 400, 100));

@@ -68,6 +68,31 @@ TEST(LeafDirectory, LeadsToTheLeafThatCoversAPosition) {
   EXPECT_EQ(memory.directory.StatsOf(map).leaves, model.size());
 }
 
+TEST(LeafDirectory, OfTwoPlacesTheLaterFilesIsKept) {
+  Memory memory(1 << 20);
+  const uint32_t map = memory.directory.Create("");
+  ASSERT_TRUE(memory.directory.Put(map, Key(10), Info(1)));
+  const auto place = [&] {
+    LeafInfo info;
+    EXPECT_TRUE(memory.directory.Get(map, Key(10), &info));
+    return std::pair(info.place.file(), info.place.offset());
+  };
+  EXPECT_EQ(place(), std::pair(uint64_t{0}, uint64_t{0}));
+  memory.directory.NotePlace(map, Key(10), StorePlace(7, 12345));
+  memory.directory.NotePlace(map, Key(11), StorePlace(8, 1));
+  memory.directory.NotePlace(map, Key(10), StorePlace(6, 99));
+  EXPECT_EQ(place(), std::pair(uint64_t{7}, uint64_t{12345}));
+  memory.directory.NotePlace(map, Key(10), StorePlace(9, 0));
+  EXPECT_EQ(place(), std::pair(uint64_t{9}, uint64_t{0}));
+  LeafInfo info;
+  ASSERT_TRUE(memory.directory.Update(map, Key(10), 5, 6, 7, &info));
+  EXPECT_EQ(place(), std::pair(uint64_t{9}, uint64_t{0}));
+  ASSERT_TRUE(memory.directory.Put(map, Key(10), Info(1)));
+  EXPECT_EQ(place(), std::pair(uint64_t{0}, uint64_t{0}));
+  EXPECT_FALSE(StorePlace(uint64_t{1} << 28, 0));
+  EXPECT_FALSE(StorePlace(1, uint64_t{1} << 36));
+}
+
 TEST(LeafDirectory, SaysThatItDoesNotKnow) {
   Memory memory(1 << 20);
   uint32_t map = memory.directory.Create("");
@@ -236,7 +261,7 @@ TEST(LeafDirectory, FiltersOfGrowingLeavesUseTheSameMemoryAgain) {
   }
   EXPECT_LE(directory.arena().used(), used + used / 20);
   // Six pairs of lines each, and what the map needs.
-  EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (6 * 128 + 130));
+  EXPECT_LE(used, LeafDirectory::MinimumSize() + 4000 * (6 * 128 + 141));
 }
 
 TEST(LeafDirectory, GivingUpAMapTakesNoMemory) {

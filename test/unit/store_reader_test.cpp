@@ -6,6 +6,7 @@
 
 #include "store/bus_guard.h"
 #include "store/reader_file_system.h"
+#include "store/sst_layout.h"
 #include "store_fixture.h"
 #include "base/pure.h"
 
@@ -280,6 +281,29 @@ TEST_F(StoreReaderTest, DataIsCopiedFromTheMapping) {
 }
 
 // Faults that are none of ours still end the process.
+// Key "k" and the value "vv" as the first entry of a block; each byte that tells of it is needed.
+TEST(SstFirstEntry, IsAWholeValueOrRefused) {
+  const std::string head("\x00\x09\x02k\x01\x00\x00\x00\x00\x00\x00\x00vv", 14);
+  SstFirstEntry entry;
+  ASSERT_TRUE(ReadSstFirstEntry(head, &entry));
+  EXPECT_EQ(entry.user_key, "k");
+  EXPECT_EQ(Slice(head).substr(entry.value_at, entry.value_size), "vv");
+  for (size_t size = 0; size < 12; size++) {
+    EXPECT_FALSE(ReadSstFirstEntry(Slice(head).substr(0, size), &entry)) << size;
+  }
+  std::string other = head;
+  other[0] = 1;  // shares a byte with an entry before it
+  EXPECT_FALSE(ReadSstFirstEntry(other, &entry));
+  other = head;
+  other[1] = 7;  // a key without its tail
+  EXPECT_FALSE(ReadSstFirstEntry(other, &entry));
+  for (char type : {0, 2, 7}) {  // a deletion, an operand, a deletion of one version
+    other = head;
+    other[4] = type;
+    EXPECT_FALSE(ReadSstFirstEntry(other, &entry));
+  }
+}
+
 TEST_F(StoreReaderTest, ForeignFaultStillKills) {
   Open();
   Put(1, 0, 1, 1);
