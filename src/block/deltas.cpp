@@ -93,7 +93,7 @@ void DeltasBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) {
   if (!columns_.empty()) std::memcpy(at, columns_.data(), columns_.size() * sizeof(Column));
   at += columns_.size() * sizeof(Column);
   if (!payloads_.empty()) std::memcpy(at, payloads_.data(), payloads_.size());
-  SealSection(section, section_size, kSectionDeltas, section_flags, lsn);
+  SealSection(section, section_size, section_size, kSectionDeltas, section_flags, lsn);
 }
 
 Status BlockView::AddDeltas(Slice section, bool skips) {

@@ -123,6 +123,13 @@ class LeafView {
   // kCorruption with a detail that says what and where; also for a value without any section.
   static Status Parse(Slice value, bool verify, LeafView* view);
 
+  // The same of a value that comes in pieces: LeafSection::OpenInPieces. False: it is no base
+  // alone, or not to be had. Then moves may find the view lost: it shows nothing any more, and
+  // entry() is still what it was before the move.
+  static bool ParseInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
+                            LeafView* view);
+  bool lost() const { return used_ > 0 && cursors_[0].section.lost(); }
+
   // Parse in steps, for values that do not stand behind each other: Clear, AddValue (oldest first),
   // Finish. After an error: Clear.
   void Clear();

@@ -2,6 +2,7 @@
 #include <bit>
 
 #include "base/coding.h"
+#include "base/crc32c.h"
 #include "base/index_position.h"
 #include "block/bit_packing.h"
 #include "block/index_leaf.h"
@@ -68,6 +69,7 @@ namespace {
 
 uint64_t BlockOf(TidNumber tid) { return tid >> 16; }
 uint64_t OffsetOf(TidNumber tid) { return tid & 0xffff; }
+size_t Aligned(size_t size, size_t to) { return (size + to - 1) / to * to; }
 
 // The section that holds entries [first, first + count) of a list.
 class SectionWriter {
@@ -113,24 +115,32 @@ class SectionWriter {
     h_.low_size = static_cast<uint16_t>(low_.size());
     h_.high_size = static_cast<uint16_t>(high_.size());
 
-    constexpr size_t kPartsAt = kSectionHeaderSize + sizeof(LeafHeader);
-    size_t bits = kPartsAt;
-    bits += PackedSize(NumbersOfKeys(), h_.key_width) + PackedSize(h_.count, tid_width());
+    size_t bits = PackedSize(NumbersOfKeys(), h_.key_width) + PackedSize(h_.count, tid_width());
     if (h_.flags & kLeafRemoved) bits += (count_ + 7) / 8;
     bits += PackedSize(h_.count, h_.payload_width);
-    const size_t end =
-        bits + low_.size() + high_.size() + h_.prefix_size + rests_.size() + h_.payloads_size;
+    const size_t end = bits + rests_.size() + h_.payloads_size;
     // PackBits and UnpackBits reach up to 7 bytes behind an array.
-    const size_t size = (std::max(end, bits + 8) + 7) & ~size_t{7};
+    const size_t body = Aligned(std::max(end, bits + 8), 8);
+    size_t head = kSectionHeaderSize + sizeof(LeafHeader);
+    head = Aligned(head + low_.size() + high_.size() + h_.prefix_size, sizeof(uint32_t));
+    const size_t checksums = head;
+    head = Aligned(head + LeafPages(body) * sizeof(uint32_t), 8);
+    const size_t size = head + body;
     if (size > kMaxSectionSize) {
       return Status::LimitExceeded("too large an index leaf", std::to_string(size) + " bytes.");
     }
+    h_.head_size = static_cast<uint32_t>(head);
     const size_t start = out->size();
     out->resize(start + size);
     char* const section = out->data() + start;
     StoreFixed(section + kSectionHeaderSize, h_);
-    WriteParts(section + kPartsAt);
-    SealSection(section, size, type, 0, lsn);
+    WriteBounds(section + kSectionHeaderSize + sizeof(LeafHeader));
+    WriteBody(section + head);
+    for (size_t page = 0; page < LeafPages(body); page++) {
+      const Slice bytes = Slice(section + head, body).substr(page * kLeafPage, kLeafPage);
+      StoreFixed(section + checksums + page * sizeof(uint32_t), Crc32c(0, bytes));
+    }
+    SealSection(section, size, head, type, 0, lsn);
     return Status::Ok();
   }
 
@@ -165,7 +175,8 @@ class SectionWriter {
     if (alike && size - h_.prefix_size <= 8) {
       h_.key_format = kLeafNumbers;
       h_.min_number = NumberAt(0);
-      const int width = std::bit_width(NumberAt(count_ - 1) - h_.min_number);
+      h_.span = NumberAt(count_ - 1) - h_.min_number;
+      const int width = std::bit_width(h_.span);
       h_.key_width = static_cast<uint8_t>(width > static_cast<int>(kMaxPackedWidth) ? 64 : width);
       return;
     }
@@ -231,7 +242,12 @@ class SectionWriter {
     if (!alike) h_.payload_width = static_cast<uint8_t>(std::bit_width(h_.payloads_size));
   }
 
-  void WriteParts(char* to) const {
+  void WriteBounds(char* to) const {
+    const Slice prefix = count_ == 0 ? Slice() : KeyAt(0).substr(0, h_.prefix_size);
+    for (Slice part : {low_, high_, prefix}) to = std::copy(part.begin(), part.end(), to);
+  }
+
+  void WriteBody(char* to) const {
     if (h_.key_format == kLeafPrefixed) {
       to = PackBits(to, NumbersOfKeys(), h_.key_width, [&](uint32_t i) { return groups_[i]; });
     } else if (h_.key_width == 64) {
@@ -251,10 +267,7 @@ class SectionWriter {
     uint64_t payload_end = 0;
     to = PackBits(to, h_.count, h_.payload_width,
                   [&](uint32_t i) { return payload_end += PayloadAt(i).size(); });
-    const Slice prefix = count_ == 0 ? Slice() : KeyAt(0).substr(0, h_.prefix_size);
-    for (Slice part : {low_, high_, prefix, Slice(rests_)}) {
-      to = std::copy(part.begin(), part.end(), to);
-    }
+    to = std::copy(rests_.begin(), rests_.end(), to);
     for (size_t i = 0; i < count_; i++) {
       const Slice payload = PayloadAt(i);
       to = std::copy(payload.begin(), payload.end(), to);

@@ -12,6 +12,17 @@ Status LeafView::Parse(Slice value, bool verify, LeafView* view) {
   return view->Finish();
 }
 
+bool LeafView::ParseInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
+                             LeafView* view) {
+  view->Clear();
+  LeafSection section;
+  if (!LeafSection::OpenInPieces(pieces, size, verify, room, &section) || !section.is_base()) {
+    return false;
+  }
+  view->sections_.push_back(section);
+  return view->Finish().ok();
+}
+
 void LeafView::Clear() {
   sections_.clear();
   used_ = 0;
@@ -108,6 +119,7 @@ bool LeafView::LoadNext(Cursor* cursor, bool forward) {
   if (forward ? cursor->place >= cursor->section.count() : cursor->place == 0) return false;
   const uint32_t index = forward ? cursor->place : cursor->place - 1;
   if (cursor->loaded == index) return true;
+  if (!cursor->section.Fetch(index)) return false;
   cursor->loaded = index;
   cursor->tid = cursor->section.tid(index);
   cursor->section.CopyKey(index, &cursor->hint, &cursor->key);

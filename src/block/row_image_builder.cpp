@@ -152,7 +152,7 @@ void RowImageBuilder::Finish(Lsn lsn, uint16_t section_flags, std::string* out) 
   }
   const size_t size = AlignUp(static_cast<size_t>(at - section) + kImageTail, 8);
   std::memset(at, 0, static_cast<size_t>(section + size - at));
-  SealSection(section, size, kSectionRowImage, section_flags, lsn);
+  SealSection(section, size, size, kSectionRowImage, section_flags, lsn);
   out->resize(start + size);
 }
 
@@ -172,7 +172,7 @@ Status RestampImage(Slice section, const RowStamp& stamp, uint32_t maker, Lsn ls
   if (!keeps_makers || old.xid != 0) {
     StoreFixed(copy + at, Stored(stamp.xid == 0 ? kFrozenStamp : stamp, maker));
   }
-  SealSection(copy, section.size(), kSectionRowImage, section_flags, lsn);
+  SealSection(copy, section.size(), section.size(), kSectionRowImage, section_flags, lsn);
   return Status::Ok();
 }
 

@@ -37,7 +37,13 @@ __attribute__((format(printf, 2, 0))) Status Damaged(const char* what, const cha
   return Status::Corruption(what, detail);
 }
 
-Status ReadSectionOf(const SectionKind& kind, Slice value, bool verify, SectionHeader* header) {
+Status VerifyChecksum(const SectionKind& kind, Slice checked, const SectionHeader& header) {
+  const uint32_t found = SectionChecksum(checked);
+  if (found == header.crc32c) return Status::Ok();
+  return kind.damaged("checksum of a section is %08x, expected %08x", found, header.crc32c);
+}
+
+Status ReadSectionOf(const SectionKind& kind, Slice value, SectionHeader* header) {
   if (value.size() < kSectionHeaderSize) return kind.damaged("%zu stray bytes", value.size());
   *header = LoadFixed<SectionHeader>(value.data());
   if (header->format != kSectionFormat) {
@@ -51,12 +57,6 @@ Status ReadSectionOf(const SectionKind& kind, Slice value, bool verify, SectionH
   }
   if (header->size < kSectionHeaderSize || header->size % 8 != 0 || header->size > value.size()) {
     return kind.damaged("section of %u bytes where %zu are left", header->size, value.size());
-  }
-  if (verify) {
-    const uint32_t found = SectionChecksum(value.substr(0, header->size));
-    if (found != header->crc32c) {
-      return kind.damaged("checksum of a section is %08x, expected %08x", found, header->crc32c);
-    }
   }
   return Status::Ok();
 }
@@ -79,7 +79,8 @@ Status DamagedLeaf(const char* format, ...) {
   return status;
 }
 
-void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn lsn) {
+void SealSection(char* section, size_t size, size_t checked, uint8_t type, uint16_t flags,
+                 Lsn lsn) {
   SectionHeader header = {};
   header.format = kSectionFormat;
   header.type = type;
@@ -87,16 +88,22 @@ void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn l
   header.size = static_cast<uint32_t>(size);
   header.lsn = lsn;
   StoreFixed(section, header);
-  header.crc32c = SectionChecksum(Slice(section, size));
+  header.crc32c = SectionChecksum(Slice(section, checked));
   StoreFixed(section, header);
 }
 
 Status ReadSection(Slice value, bool verify, SectionHeader* header) {
-  return ReadSectionOf(kBlockSections, value, verify, header);
+  OMENDB_RETURN_IF_ERROR(ReadSectionOf(kBlockSections, value, header));
+  return verify ? VerifyChecksum(kBlockSections, value.substr(0, header->size), *header)
+                : Status::Ok();
 }
 
-Status ReadLeafSection(Slice value, bool verify, SectionHeader* header) {
-  return ReadSectionOf(kLeafSections, value, verify, header);
+Status ReadLeafSection(Slice value, SectionHeader* header) {
+  return ReadSectionOf(kLeafSections, value, header);
+}
+
+Status VerifyLeafHead(Slice head, const SectionHeader& header) {
+  return VerifyChecksum(kLeafSections, head, header);
 }
 
 }  // namespace omendb

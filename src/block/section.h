@@ -22,14 +22,15 @@ static_assert(sizeof(SectionHeader) == kSectionHeaderSize);
 // Largest section: sizes and offsets are 32 bits wide.
 inline constexpr size_t kMaxSectionSize = 0xfffffff8u;
 
-// Writes the header of a finished section, checksum last.
-void SealSection(char* section, size_t size, uint8_t type, uint16_t flags, Lsn lsn);
+// Writes the header of a finished section, checksum last: of its first `checked` bytes.
+void SealSection(char* section, size_t size, size_t checked, uint8_t type, uint16_t flags, Lsn lsn);
 
 // Reads and checks the header of the section that starts `value`, which is 8-aligned.
 // verify: its checksum too.
 Status ReadSection(Slice value, bool verify, SectionHeader* header);
-// The same for a section of an index leaf.
-Status ReadLeafSection(Slice value, bool verify, SectionHeader* header);
+// The same for a section of an index leaf, whose checksum is that of its head.
+Status ReadLeafSection(Slice value, SectionHeader* header);
+Status VerifyLeafHead(Slice head, const SectionHeader& header);
 
 // kCorruption, "damaged row block", with a printf-like detail.
 Status DamagedBlock(const char* format, ...) __attribute__((format(printf, 1, 2)));

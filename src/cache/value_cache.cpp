@@ -30,7 +30,7 @@ struct Place {
 void CopyOut(const std::atomic<uint64_t>* words, size_t size, char* to) {
   const size_t whole = size / 8;
   for (size_t i = 0; i < whole; i++) {
-    if (i % 8 == 0) __builtin_prefetch(&words[i + kAhead]);
+    if (i % 8 == 0 && i + kAhead < whole) __builtin_prefetch(&words[i + kAhead]);
     const uint64_t word = words[i].load(kRelaxed);
     std::memcpy(to + i * 8, &word, 8);
   }
@@ -63,7 +63,7 @@ ValueCache::Set* ValueCache::SetOf(uint64_t hash) const {
 }
 
 // kSlots: it is not there.
-size_t ValueCache::Find(const Set& set, uint64_t hash) {
+size_t ValueCache::SlotOf(const Set& set, uint64_t hash) {
   const uint16_t mark = MarkOf(hash);
   for (size_t slot = 0; slot < kSlots; slot++) {
     if (set.marks[slot].load(kRelaxed) == mark && set.slots[slot].hash.load(kRelaxed) == hash) {
@@ -73,23 +73,38 @@ size_t ValueCache::Find(const Set& set, uint64_t hash) {
   return kSlots;
 }
 
-bool ValueCache::Get(uint64_t hash, uint64_t version, std::string* value) const {
+bool ValueCache::Find(uint64_t hash, uint64_t version, Found* found) const {
   if (count_ == 0) return false;
   Set* const set = SetOf(hash);
   const uint64_t sequence = set->sequence.load(std::memory_order_acquire);
   if (sequence % 2 != 0) return false;
-  const size_t slot = Find(*set, hash);
+  const size_t slot = SlotOf(*set, hash);
   if (slot == kSlots || set->slots[slot].version.load(kRelaxed) < version) return false;
   const Place place = Place::Of(set->slots[slot].place.load(kRelaxed));
   // Of a slot that is being written these may be of two values.
   if (place.size > kLargestValue || place.end(kChunk) > kChunks) return false;
-  value->resize(place.size);
-  CopyOut(set->words + place.first * (kChunk / 8), place.size, value->data());
-  std::atomic_thread_fence(std::memory_order_acquire);
-  if (set->sequence.load(kRelaxed) != sequence) return false;
   // Not written where nothing changes: the cache line is shared by all who read it.
   if (set->used[slot].load(kRelaxed) == 0) set->used[slot].store(1, kRelaxed);
+  found->set_ = set;
+  found->sequence_ = sequence;
+  found->first_ = place.first;
+  found->size_ = place.size;
   return true;
+}
+
+bool ValueCache::Copy(const Found& found, size_t at, size_t size, char* to) {
+  if (at > found.size_ || size > found.size_ - at) return false;
+  const Set* const set = static_cast<const Set*>(found.set_);
+  CopyOut(set->words + found.first_ * (kChunk / 8) + at / 8, size, to);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return set->sequence.load(kRelaxed) == found.sequence_;
+}
+
+bool ValueCache::Get(uint64_t hash, uint64_t version, std::string* value) const {
+  Found found;
+  if (!Find(hash, version, &found)) return false;
+  value->resize(found.size());
+  return Copy(found, 0, found.size(), value->data());
 }
 
 // So many chunks at the hand, which goes past what was used since it came by; the first one.
@@ -141,7 +156,7 @@ size_t ValueCache::TakeSlot(Set* set, size_t behind) {
 }
 
 void ValueCache::Keep(Set* set, uint64_t hash, uint64_t version, Slice value) {
-  if (const size_t slot = Find(*set, hash); slot < kSlots) {
+  if (const size_t slot = SlotOf(*set, hash); slot < kSlots) {
     // A newer one may have come meanwhile.
     if (set->slots[slot].version.load(kRelaxed) >= version) return;
     set->marks[slot].store(0, kRelaxed);
@@ -161,7 +176,7 @@ void ValueCache::Keep(Set* set, uint64_t hash, uint64_t version, Slice value) {
 void ValueCache::Put(uint64_t hash, uint64_t version, Slice value) const {
   if (count_ == 0 || value.size() > kLargestValue) return;
   Set* const set = SetOf(hash);
-  if ((set->hand.load(kRelaxed) & kFull) != 0 && Find(*set, hash) == kSlots) {
+  if ((set->hand.load(kRelaxed) & kFull) != 0 && SlotOf(*set, hash) == kSlots) {
     static thread_local uint32_t offered = 0;
     if (offered++ % kTakenInto != 0) return;
   }

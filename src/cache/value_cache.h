@@ -16,8 +16,8 @@
 //     chunks         of 512 bytes
 //
 // A reader notes the sequence, copies, and compares the sequence: what was being written counts as
-// missing. (H. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.)
-// Who finds a set being written leaves it alone, so nobody waits.
+// missing. (H. Boehm, "Can seqlocks get along with programming language memory models?", MSPC
+// 2012.) Who finds a set being written leaves it alone, so nobody waits.
 #pragma once
 
 #include <atomic>
@@ -41,8 +41,24 @@ class ValueCache {
   // less than a set: keeps nothing.)
   static ValueCache Attach(void* memory, size_t size);
 
+  // Where a value lies, until somebody takes its place.
+  class Found {
+   public:
+    size_t size() const { return size_; }
+
+   private:
+    friend class ValueCache;
+    const void* set_ = nullptr;
+    uint64_t sequence_ = 0;
+    size_t first_ = 0, size_ = 0;
+  };
+
   // The value under the hash, if it is there and no older than `version`. Different keys may have
-  // the same hash: the value itself must tell. *value keeps its memory.
+  // the same hash: the value itself must tell.
+  bool Find(uint64_t hash, uint64_t version, Found* found) const;
+  // Bytes [at, at + size) of it; at: a multiple of 8. False: it is not there any more.
+  static bool Copy(const Found& found, size_t at, size_t size, char* to);
+  // All of it. *value keeps its memory.
   bool Get(uint64_t hash, uint64_t version, std::string* value) const;
   // Keeps it, perhaps. version: grows with every change of the value.
   void Put(uint64_t hash, uint64_t version, Slice value) const;
@@ -66,7 +82,7 @@ class ValueCache {
 
   ValueCache(Set* sets, size_t count) : sets_(sets), count_(count) {}
   Set* SetOf(uint64_t hash) const;
-  static size_t Find(const Set& set, uint64_t hash);
+  static size_t SlotOf(const Set& set, uint64_t hash);
   static size_t MakeRoom(Set* set, size_t chunks);
   static size_t TakeSlot(Set* set, size_t behind);
   static void Keep(Set* set, uint64_t hash, uint64_t version, Slice value);

@@ -25,10 +25,28 @@ constexpr size_t kSources = 16;
 // So many leaves one behind the other are read by name; from then on it is a scan.
 constexpr int kLeavesByName = 2;
 
-// A leaf that was read, and a place in it.
-struct Leaf {
+// Of leaves that are read where others have found them, one in so many is read through RocksDB all
+// the same: all of it, so that the cache may take it.
+constexpr uint32_t kReadWhole = 32;
+
+// A leaf that was read, or is being read in pieces, and a place in it.
+struct Leaf : LeafPieces {
+  bool Copy(size_t at, size_t size, char* to) override {
+    return in_cache ? ValueCache::Copy(cached, at, size, to)
+                    : store->CopyLeafAt(stored, at, size, to);
+  }
+  // The pieces that are needed first. False: it is not to be had like this.
+  bool ParseInPieces(size_t size, bool verify) {
+    if (bytes.size() < size) bytes.resize(size);
+    return LeafView::ParseInPieces(this, size, verify, bytes.data(), &view);
+  }
+
   std::string low, bytes;
   LeafView view;
+  bool in_cache = false;
+  ValueCache::Found cached;
+  ReaderStore* store = nullptr;
+  ReaderStore::LeafAt stored;
 };
 
 uint64_t CacheKey(StorageId storage, Slice low) {
@@ -59,13 +77,13 @@ class StoredLeaves : public LeafSource {
   }
 
   Status Seek(Slice key, TidNumber tid) override {
-    OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid)));
-    if (has_leaf_) leaf_->view.Seek(key, tid);
+    OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid), true));
+    if (has_leaf_) OMENDB_RETURN_IF_ERROR(SeekInLeaf<true>(key, tid));
     return SkipForward();
   }
   Status SeekBefore(Slice key, TidNumber tid) override {
-    OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid)));
-    if (has_leaf_) leaf_->view.SeekBefore(key, tid);
+    OMENDB_RETURN_IF_ERROR(LoadCovering(Position(key, tid), true));
+    if (has_leaf_) OMENDB_RETURN_IF_ERROR(SeekInLeaf<false>(key, tid));
     return SkipBackward();
   }
   Status SeekToLast() override {
@@ -78,10 +96,12 @@ class StoredLeaves : public LeafSource {
   }
   Status Next() override {
     leaf_->view.Next();
+    if (leaf_->view.lost()) OMENDB_RETURN_IF_ERROR(SeekInWhole<true>(entry().key, entry().tid + 1));
     return SkipForward();
   }
   Status Prev() override {
     leaf_->view.Prev();
+    if (leaf_->view.lost()) OMENDB_RETURN_IF_ERROR(SeekInWhole<false>(entry().key, entry().tid));
     return SkipBackward();
   }
   bool Valid() const override { return has_leaf_ && leaf_->view.Valid(); }
@@ -91,6 +111,30 @@ class StoredLeaves : public LeafSource {
   Status EnsureIterator() {
     if (at_ != nullptr) return Status::Ok();
     return store_->NewLeafIterator(storage_, &at_);
+  }
+
+  // forward: to the first entry at or behind (key, tid), else to the last one before it.
+  template <bool kForward>
+  Status SeekInLeaf(Slice key, TidNumber tid) {
+    SeekView<kForward>(key, tid);
+    return leaf_->view.lost() ? SeekInWhole<kForward>(key, tid) : Status::Ok();
+  }
+  template <bool kForward>
+  void SeekView(Slice key, TidNumber tid) {
+    if (kForward) {
+      leaf_->view.Seek(key, tid);
+    } else {
+      leaf_->view.SeekBefore(key, tid);
+    }
+  }
+  // Others have taken the place of a leaf that is being read in pieces, or a piece of it is
+  // damaged: it is read anew as a whole.
+  template <bool kForward>
+  Status SeekInWhole(Slice key, TidNumber tid) {
+    const std::string sought(key);  // in the leaf that goes
+    OMENDB_RETURN_IF_ERROR(LoadCovering(Position(sought, tid), false));
+    if (has_leaf_) SeekView<kForward>(sought, tid);
+    return Status::Ok();
   }
 
   // next_ becomes the current leaf.
@@ -117,8 +161,8 @@ class StoredLeaves : public LeafSource {
 
   // The leaf that covers a position, by the directory. *found: it is the current one now. Else the
   // directory does not know, or is of another time than the store as this session sees it: the
-  // leaf's own bounds tell.
-  Status LoadByName(Slice position, bool* found) {
+  // leaf's own bounds tell. in_pieces: it may come so.
+  Status LoadByName(Slice position, bool in_pieces, bool* found) {
     *found = false;
     LeafInfo info;
     uint32_t slot = LeafDirectorySlot();
@@ -133,12 +177,12 @@ class StoredLeaves : public LeafSource {
     }
     const ValueCache& cache = SharedLeafCache();
     const uint64_t key = CacheKey(storage_, low_);
-    if (cache.Get(key, info.changed, &next_->bytes)) {
-      // Its checksum was verified when it was put there.
+    if (in_pieces) *found = LoadInPieces(key, info, position);
+    if (!*found && cache.Get(key, info.changed, &next_->bytes)) {
+      // Its checksums were verified when it was put there.
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
       *found = IsNext(position);
     }
-    if (!*found && info.place) OMENDB_RETURN_IF_ERROR(LoadAt(info, position, found));
     if (!*found) {
       Status status = store_->GetLeaf(storage_, low_, &next_->bytes);
       if (status.code() == StatusCode::kNotFound) return Status::Ok();
@@ -155,15 +199,17 @@ class StoredLeaves : public LeafSource {
     return Status::Ok();
   }
 
-  // The leaf low_ into next_ from where somebody found its base, if that is still all there is of
-  // it. (What a damaged one says of itself is not believed: RocksDB's way tells.)
-  Status LoadAt(const LeafInfo& info, Slice position, bool* found) {
-    if (!store_->GetLeafAt(info.place, storage_, low_, &next_->bytes)) return Status::Ok();
-    const Status status = LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view);
-    if (status.code() == StatusCode::kCorruption) return Status::Ok();
-    OMENDB_RETURN_IF_ERROR(status);
-    *found = next_->view.lsn() >= info.changed && IsNext(position);
-    return Status::Ok();
+  // The leaf low_ into next_, from the cache or from where somebody found its base, if that is
+  // still all there is of it. (What a damaged one says is not believed: RocksDB's way tells.)
+  bool LoadInPieces(uint64_t key, const LeafInfo& info, Slice position) {
+    next_->in_cache = SharedLeafCache().Find(key, info.changed, &next_->cached);
+    if (next_->in_cache)
+      return next_->ParseInPieces(next_->cached.size(), false) && IsNext(position);
+    if (!info.place || ++by_place_ % kReadWhole == 0) return false;
+    next_->store = store_;
+    return store_->FindLeafAt(info.place, storage_, low_, &next_->stored) &&
+           next_->ParseInPieces(next_->stored.size, g_verify_checksums) &&
+           next_->view.lsn() >= info.changed && IsNext(position);
   }
 
   void NotePlace(StorePlace place) {
@@ -180,10 +226,10 @@ class StoredLeaves : public LeafSource {
     return view.has_base() && view.low() == low_ && view.CoversPosition(position);
   }
 
-  Status LoadCovering(Slice position) {
+  Status LoadCovering(Slice position, bool in_pieces) {
     bool found;
     has_leaf_ = false;
-    OMENDB_RETURN_IF_ERROR(LoadByName(position, &found));
+    OMENDB_RETURN_IF_ERROR(LoadByName(position, in_pieces, &found));
     if (found) return Status::Ok();
     if (entry_ != nullptr) WantLeaves(entry_);
     return LoadBySearch(position);
@@ -230,9 +276,9 @@ class StoredLeaves : public LeafSource {
       OMENDB_RETURN_IF_ERROR(TakeBound(leaf_->view.high()));
       if (!has_leaf_) break;
       bool found = false;
-      if (by_name_++ < kLeavesByName) OMENDB_RETURN_IF_ERROR(LoadByName(bound_, &found));
+      if (by_name_++ < kLeavesByName) OMENDB_RETURN_IF_ERROR(LoadByName(bound_, true, &found));
       if (!found) OMENDB_RETURN_IF_ERROR(LoadBySearch(bound_));
-      if (has_leaf_) leaf_->view.Seek(bound_key_, bound_tid_);
+      if (has_leaf_) OMENDB_RETURN_IF_ERROR(SeekInLeaf<true>(bound_key_, bound_tid_));
     }
     failed_ = false;
     return Status::Ok();
@@ -269,7 +315,8 @@ class StoredLeaves : public LeafSource {
   std::string bound_;         // where a walk goes on in another leaf
   Slice bound_key_;
   TidNumber bound_tid_ = 0;
-  int by_name_ = 0;  // leaves in this move that were found by name
+  int by_name_ = 0;        // leaves in this move that were found by name
+  uint32_t by_place_ = 0;  // leaves that somebody had found before
   bool failed_ = true;
 };
 

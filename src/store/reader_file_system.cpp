@@ -119,7 +119,9 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
         file->map_ = static_cast<char*>(map);
         file->range_ = std::make_unique<MappedRange>(map, length);
         if (file->counted_ > 0) madvise(map, file->counted_, MADV_RANDOM);
-        file->read_ = std::vector<std::atomic<bool>>(file->counted_ / kRegion);
+        // With any of the data all of it is mapped.
+        const uint64_t mapped = file->counted_ > 0 ? file->data_end_ : 0;
+        file->read_ = std::vector<std::atomic<bool>>((mapped + kRegion - 1) / kRegion);
       }
     }
     // A point read takes one block somewhere; scans ask for what they will need (Prefetch).
@@ -162,11 +164,13 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     return IOStatus::OK();
   }
 
-  // Of data blocks, all of it or false.
-  bool CopyData(uint64_t offset, size_t n, char* to) const {
-    if (offset > data_end_ || n > data_end_ - offset) return false;
-    return CopyMapped(offset, n, to) ||
-           ReadFully(fd_, offset, n, to) == static_cast<ssize_t>(n);
+  // All of it, of regions that were read before, or false.
+  bool CopyReadBefore(uint64_t offset, size_t n, char* to) const {
+    if (n == 0 || offset > data_end_ || n > data_end_ - offset) return false;
+    for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
+      if (region >= read_.size() || !read_[region].load(std::memory_order_relaxed)) return false;
+    }
+    return Copy(offset, n, to);
   }
 
   // Always OK: otherwise RocksDB would read the tail into a buffer of its own.
@@ -183,14 +187,18 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
 
   // False: it is to be read. That also tells what is wrong with a page that cannot be had.
   bool CopyMapped(uint64_t offset, size_t n, char* to) const {
-    if (n == 0) return false;
+    if (n == 0 || offset > data_end_ || n > data_end_ - offset) return false;
     bool was_read = true;
     for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
       if (region >= read_.size()) return false;
       was_read = was_read && read_[region].load(std::memory_order_relaxed);
       read_[region].store(true, std::memory_order_relaxed);
     }
-    return was_read && CatchBusError([&] { memcpy(to, map_ + (offset - map_begin_), n); });
+    return was_read && Copy(offset, n, to);
+  }
+
+  bool Copy(uint64_t offset, size_t n, char* to) const {
+    return CatchBusError([&] { memcpy(to, map_ + (offset - map_begin_), n); });
   }
 
   const std::string name_;
@@ -250,11 +258,12 @@ class ReaderFileSystem : public rocksdb::FileSystemWrapper {
 
 StorePlace LastDataBlock() { return g_last_data_block; }
 
-bool CopyDataAt(StorePlace place, uint64_t skip, size_t n, char* to) {
+bool CopyMappedAt(StorePlace place, uint64_t skip, size_t n, char* to) {
   OpenFiles& files = AllOpenFiles();
   const std::lock_guard lock(files.mutex);
   const auto found = files.by_number.find(place.file());
-  return found != files.by_number.end() && found->second->CopyData(place.offset() + skip, n, to);
+  return found != files.by_number.end() &&
+         found->second->CopyReadBefore(place.offset() + skip, n, to);
 }
 
 rocksdb::Env* ReaderEnv() {

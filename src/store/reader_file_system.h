@@ -19,8 +19,8 @@ rocksdb::Env* ReaderEnv();
 
 // Where the data block begins that this thread read last through the environment above.
 StorePlace LastDataBlock();
-// Copies what lies so many bytes behind a place, past RocksDB. False if this process has not opened
-// the file, it ends before, or it cannot be read.
-bool CopyDataAt(StorePlace place, uint64_t skip, size_t n, char* to);
+// Copies what lies so many bytes behind a place, past RocksDB, from the mapping. False if this
+// process has not opened the file or not read there before, or it ends before, or there is a fault.
+bool CopyMappedAt(StorePlace place, uint64_t skip, size_t n, char* to);
 
 }  // namespace omendb

@@ -239,18 +239,21 @@ class ReaderStoreImpl : public ReaderStore {
   }
   StorePlace last_place() const override { return LastDataBlock(); }
 
-  bool GetLeafAt(StorePlace place, StorageId storage, Slice low, std::string* value) override {
-    if (poisoned()) return false;
+  bool FindLeafAt(StorePlace place, StorageId storage, Slice low, LeafAt* leaf) override {
     SetLeafKey(&leaf_key_, storage, low);
-    value->resize(leaf_key_.size() + kSstEntryHead);
+    block_head_.resize(leaf_key_.size() + kSstEntryHead);
     SstFirstEntry entry;
-    if (!CopyDataAt(place, 0, value->size(), value->data()) ||
-        !ReadSstFirstEntry(*value, &entry) || entry.user_key != leaf_key_ ||
+    if (poisoned() || !CopyMappedAt(place, 0, block_head_.size(), block_head_.data()) ||
+        !ReadSstFirstEntry(block_head_, &entry) || entry.user_key != leaf_key_ ||
         entry.value_size > kLargestLeaf) {
       return false;
     }
-    value->resize(entry.value_size);
-    return CopyDataAt(place, entry.value_at, value->size(), value->data());
+    *leaf = {place, entry.value_at, entry.value_size};
+    return true;
+  }
+  bool CopyLeafAt(const LeafAt& leaf, uint64_t at, size_t size, char* to) override {
+    return !poisoned() && at <= leaf.size && size <= leaf.size - at &&
+           CopyMappedAt(leaf.place, leaf.value_at + at, size, to);
   }
 
   Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) override {
@@ -372,7 +375,7 @@ class ReaderStoreImpl : public ReaderStore {
 
   const std::string path_;
   rocksdb::ReadOptions read_options_, checked_options_;
-  std::string leaf_key_;
+  std::string leaf_key_, block_head_;
   std::unique_ptr<Scratch> scratch_ = std::make_unique<Scratch>();
   std::unique_ptr<Instance> instance_ = std::make_unique<Instance>();
   uint64_t generation_ = 0;

@@ -1,5 +1,5 @@
-// Where a data block of the store's SSTs begins, in one word that shared memory can hold. Numbers of
-// files are never used twice.
+// Where a data block of the store's SSTs begins, in one word that shared memory can hold. Numbers
+// of files are never used twice.
 #pragma once
 
 #include <cstdint>

@@ -55,7 +55,7 @@ void Reseal(char* value, size_t size) {
   for (size_t at = 0; at + kSectionHeaderSize <= size;) {
     const auto header = LoadFixed<SectionHeader>(value + at);
     if (header.size < kSectionHeaderSize || header.size > size - at) return;
-    SealSection(value + at, header.size, header.type, header.flags, header.lsn);
+    SealSection(value + at, header.size, header.size, header.type, header.flags, header.lsn);
     at += header.size;
   }
 }

@@ -2,6 +2,7 @@
 // AddressSanitizer, where leaving the bytes is an error: values stand in heap blocks of their size.
 #include <memory>
 
+#include "base/crc32c.h"
 #include "base/pure.h"
 #include "block/section.h"
 #include "leaf_test_util.h"
@@ -198,6 +199,78 @@ TEST(IndexLeafFuzz, ReadsFoldsAndSplitsLikeAMap) {
   }
 }
 
+// A value from which pieces can be had so many times.
+class TestPieces : public LeafPieces {
+ public:
+  explicit TestPieces(Slice value, uint64_t times = ~0ull) : value_(value), times_(times) {}
+  bool Copy(size_t at, size_t size, char* to) override {
+    EXPECT_EQ(at % 8, 0u);
+    EXPECT_TRUE(at <= value_.size() && size <= value_.size() - at);
+    if (times_-- == 0) return false;
+    std::copy_n(value_.data() + at, size, to);
+    copied += size;
+    return true;
+  }
+  size_t copied = 0;
+
+ private:
+  const Slice value_;
+  uint64_t times_;
+};
+
+TEST(IndexLeafFuzz, InPiecesLikeAMap) {
+  std::mt19937_64 random(26);
+  for (int round = 0; round < 2000; round++) {
+    SCOPED_TRACE(round);
+    Keys keys(random);
+    const Words live = RandomWords(&keys, random, random() % 1200, false, {});
+    const std::string value = LeafValue(live, 7);
+    TightBytes room(std::string(value.size(), static_cast<char>(random())));
+    LeafView view;
+    for (int look = 0; look < 3; look++) {
+      TestPieces pieces(value);
+      ASSERT_TRUE(LeafView::ParseInPieces(&pieces, value.size(), random() % 2, room.data(), &view));
+      EXPECT_EQ(view.lsn(), 7u);
+      const std::string key = keys.Next();
+      const TidNumber tid = keys.NextTid();
+      view.Seek(key, tid);
+      ASSERT_NO_FATAL_FAILURE(ExpectAt(view, live, live.lower_bound({key, tid})));
+    }
+    ASSERT_NO_FATAL_FAILURE(ExpectSame(&view, live, &keys, random));
+    EXPECT_FALSE(view.lost());
+    // Operands are no base, nor is there anything behind one.
+    std::string other = DeltaValue({{{"k", 1}, {}}}, 8);
+    TestPieces delta(other);
+    TightBytes small_room(other);
+    EXPECT_FALSE(LeafView::ParseInPieces(&delta, other.size(), true, small_room.data(), &view));
+    other = value + other;
+    TestPieces both(other);
+    TightBytes large_room(other);
+    EXPECT_FALSE(LeafView::ParseInPieces(&both, other.size(), true, large_room.data(), &view));
+  }
+}
+
+TEST(IndexLeafFuzz, ALookupInPiecesTakesFewBytes) {
+  std::mt19937_64 random(27);
+  Words live;
+  while (live.size() < 1000)
+    live[{'\1' + Int8Key(random() >> 8), Tid(random() % (1 << 20), 3)}] = {};
+  const std::string value = LeafValue(live, 1);
+  ASSERT_GT(value.size(), 8000u);
+  std::string room(value.size(), '\0');
+  size_t copied = 0;
+  for (const auto& [place, word] : live) {
+    TestPieces pieces(value);
+    LeafView view;
+    ASSERT_TRUE(LeafView::ParseInPieces(&pieces, value.size(), true, room.data(), &view));
+    view.Seek(place.first, 0);
+    ASSERT_TRUE(view.Valid());
+    EXPECT_EQ(view.entry().key, place.first);
+    copied += pieces.copied;
+  }
+  EXPECT_LT(copied / live.size(), 2000u);
+}
+
 std::string RandomValueBytes(std::mt19937_64& random, Words* live, Keys* keys) {
   *live = RandomWords(keys, random, random() % 150, false, {});
   std::string all = LeafValue(*live, 1);
@@ -246,10 +319,22 @@ void ReadAll(LeafView* view, Keys* keys) {
 
 // Recomputes the checksums, so that damage gets past them.
 void Reseal(char* value, size_t size) {
-  for (size_t at = 0; at + kSectionHeaderSize <= size;) {
+  for (size_t at = 0; at + kSectionHeaderSize + sizeof(LeafHeader) <= size;) {
     const auto header = LoadFixed<SectionHeader>(value + at);
-    if (header.size < kSectionHeaderSize || header.size > size - at) return;
-    SealSection(value + at, header.size, header.type, header.flags, header.lsn);
+    if (header.size < kSectionHeaderSize + sizeof(LeafHeader) || header.size > size - at) return;
+    const auto leaf = LoadFixed<LeafHeader>(value + at + kSectionHeaderSize);
+    if (leaf.head_size > header.size) return;
+    const size_t body = header.size - leaf.head_size;
+    size_t to =
+        kSectionHeaderSize + sizeof(LeafHeader) + leaf.low_size + leaf.high_size + leaf.prefix_size;
+    to = (to + 3) / 4 * 4;
+    if (to + LeafPages(body) * 4 > leaf.head_size) return;
+    for (size_t page = 0; page < LeafPages(body); page++, to += 4) {
+      const Slice bytes =
+          Slice(value + at + leaf.head_size, body).substr(page * kLeafPage, kLeafPage);
+      StoreFixed(value + at + to, Crc32c(0, bytes));
+    }
+    SealSection(value + at, header.size, leaf.head_size, header.type, header.flags, header.lsn);
     at += header.size;
   }
 }
@@ -275,6 +360,51 @@ TEST(DamagedLeafFuzz, VerificationFindsEveryFlippedBit) {
     }
     ExpectOk(LeafView::Parse(value.slice(), true, &view));
     EXPECT_EQ(WordsOf(&view), live);
+  }
+}
+
+// A flipped bit, or pieces that cannot be had any more: what is shown is right, and once that is
+// not known nothing is shown, and the entry is still there from which the walk goes on elsewhere.
+TEST(DamagedLeafFuzz, WhatIsLostIsNotShown) {
+  std::mt19937_64 random(28);
+  int refused = 0, lost_in_search = 0, lost_in_walk = 0, walks = 0;
+  for (int round = 0; round < 20000; round++) {
+    SCOPED_TRACE(round);
+    Keys keys(random);
+    const Words live = RandomWords(&keys, random, 1 + random() % 900, false, {});
+    std::string value = LeafValue(live, 7);
+    const bool flipped = random() % 2;
+    if (flipped) value[random() % value.size()] ^= static_cast<char>(1 << random() % 8);
+    TestPieces pieces(value, flipped ? ~0ull : random() % 6);
+    TightBytes room(value);
+    LeafView view;
+    if (!LeafView::ParseInPieces(&pieces, value.size(), true, room.data(), &view)) {
+      refused++;
+      continue;
+    }
+    auto it = live.lower_bound(std::next(live.begin(), random() % live.size())->first);
+    view.Seek(it->first.first, it->first.second);
+    if (view.lost()) {
+      EXPECT_FALSE(view.Valid());
+      lost_in_search++;
+      continue;
+    }
+    const bool forward = random() % 2;
+    for (; it != live.end(); forward ? view.Next() : view.Prev()) {
+      if (view.lost()) break;
+      ASSERT_NO_FATAL_FAILURE(ExpectAt(view, live, it));
+      it = forward ? std::next(it) : it == live.begin() ? live.end() : std::prev(it);
+    }
+    walks++;
+    if (!view.lost()) continue;
+    lost_in_walk++;
+    EXPECT_FALSE(view.Valid());
+    const auto before = forward ? std::prev(it) : std::next(it);
+    EXPECT_EQ(view.entry().key, before->first.first);
+    EXPECT_EQ(view.entry().tid, before->first.second);
+  }
+  for (int count : {refused, lost_in_search, lost_in_walk, walks - lost_in_walk}) {
+    EXPECT_GT(count, 100);
   }
 }
 

@@ -53,6 +53,26 @@ class ValueCacheTest : public testing::Test {
   ValueCache cache_;
 };
 
+TEST_F(ValueCacheTest, GivesPiecesUntilItsSetChanges) {
+  Make(kSetSize);
+  std::string value(3001, '\0'), piece;
+  for (size_t i = 0; i < value.size(); i++) value[i] = static_cast<char>(i * 7);
+  cache_.Put(1, 1, value);
+  ValueCache::Found found;
+  ASSERT_TRUE(cache_.Find(1, 1, &found));
+  EXPECT_FALSE(cache_.Find(1, 2, &found));
+  ASSERT_EQ(found.size(), value.size());
+  for (const auto& [at, size] : {std::pair<size_t, size_t>{0, 1}, {8, 64}, {512, 777}, {3000, 1}}) {
+    piece.assign(size, 'x');
+    EXPECT_TRUE(ValueCache::Copy(found, at, size, piece.data()));
+    EXPECT_EQ(piece, value.substr(at, size));
+  }
+  EXPECT_FALSE(ValueCache::Copy(found, 3000, 2, piece.data()));
+  EXPECT_FALSE(ValueCache::Copy(found, 3008, 0, piece.data()));
+  cache_.Put(2, 1, "another");
+  EXPECT_FALSE(ValueCache::Copy(found, 0, 1, piece.data()));
+}
+
 TEST_F(ValueCacheTest, KeepsNothingWithoutRoom) {
   ValueCache().Put(1, 1, "a");
   EXPECT_FALSE(HasAny(1));
