@@ -236,6 +236,8 @@ TEST(IndexLeafFuzz, InPiecesLikeAMap) {
       view.Seek(key, tid);
       ASSERT_NO_FATAL_FAILURE(ExpectAt(view, live, live.lower_bound({key, tid})));
     }
+    TestPieces pieces(value);
+    ASSERT_TRUE(LeafView::ParseInPieces(&pieces, value.size(), true, room.data(), &view));
     ASSERT_NO_FATAL_FAILURE(ExpectSame(&view, live, &keys, random));
     EXPECT_FALSE(view.lost());
     // Operands are no base, nor is there anything behind one.
