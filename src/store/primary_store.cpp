@@ -186,6 +186,7 @@ constexpr Family kDataFamilies[] = {kRowsFamily, kKeysFamily};
 // Leaves are settled if so many times what lies above the bottom is as much as the bottom: so many
 // times is an entry written at most before it comes there.
 constexpr uint64_t kSettleShare = 64;
+using Clock = std::chrono::steady_clock;
 
 // Of a leaf, in as many files. With more RocksDB folds it.
 constexpr int kMostLeafParts = 64;
@@ -309,6 +310,8 @@ class PrimaryStoreImpl : public PrimaryStore {
   }
 
   bool SettleLeaves() override;
+  bool TakeSettled() override;
+  bool must_reopen() const override { return listener_->must_reopen(); }
 
   size_t obsolete_files() const override { return file_system_->queued_files(); }
   uint64_t obsolete_bytes() const override { return file_system_->queued_bytes(); }
@@ -410,6 +413,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   std::unique_ptr<ManualCompaction> compaction_, settling_;
   StoreState state_;
   uint64_t settled_ = 0;  // the generation that SettleLeaves looked at last
+  Clock::time_point settling_since_, settle_again_;
   Sizes sizes_[kFamilies];
   uint64_t flushes_ = 0;
 };
@@ -558,8 +562,7 @@ Status PrimaryStoreImpl::StartCompaction(StorageId storage, FullXid unresolved_b
 
 bool PrimaryStoreImpl::SettleLeaves() {
   if (db_ == nullptr || compaction_ != nullptr || settled_ == state_.generation) return false;
-  if (settling_ != nullptr && !settling_->ended()) return false;
-  settling_.reset();
+  if (settling_ != nullptr || Clock::now() < settle_again_) return false;
   settled_ = state_.generation;
   rocksdb::ColumnFamilyMetaData family;
   db_->GetColumnFamilyMetaData(handles_[kKeysFamily], &family);
@@ -571,6 +574,17 @@ bool PrimaryStoreImpl::SettleLeaves() {
   }
   if (above * kSettleShare < bottom || above == 0) return false;
   settling_ = NewCompaction({{kKeysFamily, "", ""}}, BottomLevel::kKeep);
+  settling_since_ = Clock::now();
+  return true;
+}
+
+bool PrimaryStoreImpl::TakeSettled() {
+  if (settling_ == nullptr || !settling_->ended()) return false;
+  settling_.reset();
+  settled_ = state_.generation + 1;
+  const auto now = Clock::now();
+  settle_again_ = now + std::chrono::duration_cast<Clock::duration>(options_.settle_pause *
+                                                                    (now - settling_since_));
   return true;
 }
 

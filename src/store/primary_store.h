@@ -27,6 +27,8 @@ enum class LogLevel { kDebug, kInfo, kWarning };
 struct StoreOptions {
   std::string path;                             // directory; created if missing
   const TransactionOracle* oracle = nullptr;    // what compaction may throw away
+  // Leaves are not settled again before so many times as long has passed as it took the last time.
+  double settle_pause = 9;
   std::function<bool(StorageId)> is_dropped;    // any thread: rows of these are garbage
   std::function<void(LogLevel, const std::string&)> log;  // any thread
   // Tests: called at named points, may not return. On the worker's thread: flush_after_files,
@@ -100,6 +102,8 @@ class PrimaryStore {
   // All leaves of a storage, as they are now. REQUIRES: destroyed before the next NewFlush.
   virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 
+  // After a failure NewFlush opens the database anew, and may find what failed in it.
+  virtual bool must_reopen() const = 0;
   virtual CompactionDebt debt() const = 0;
   // Starts a compaction of one storage (0 = all), garbage collected by the oracle as it is now;
   // unresolved_below != 0: only of where files have versions without a verdict of older xids.
@@ -113,6 +117,9 @@ class PrimaryStore {
   // level, once after a flush and if that is enough to be worth it, so that a reader finds a leaf
   // in one place. True if it has started. A compaction that is started ends it.
   virtual bool SettleLeaves() = 0;
+  // True once when that has ended. Then a flush, which may have nothing in it, lets readers know
+  // that there are new files: they are of the next generation to them.
+  virtual bool TakeSettled() = 0;
   // The same, waited for.
   Status Compact(StorageId storage);
 

@@ -290,6 +290,8 @@ void StoreWorker::IngestLeaves() {
 // True if there is more to do.
 bool StoreWorker::LoadLeaves() {
   bool more = false;
+  // What it would learn may be older than the flush that comes next.
+  if (store_->must_reopen()) return false;
   Status status = Caught([&] {
     SignalBlock block;
     return leaf_loader_.Step(store_.get(), &more);
@@ -435,6 +437,8 @@ void StoreWorker::EverySecond() {
   TimestampTz now = GetCurrentTimestamp();
   if (!TimestampDifferenceExceeds(last_second_, now, 1000)) return;
   last_second_ = now;
+  // Sessions read the new files from then on, and let the old ones go.
+  if (store_->TakeSettled()) Flush(nullptr, g_shared->flushed_sequence);
   UnlinkFiles();
   WakeSessionsThatHoldFiles();
   FlushStoragesIfDropped();

@@ -41,9 +41,26 @@ sub leaves_settle
 	return $node->poll_query_until('postgres', $above_the_bottom, '0');
 }
 
+my $old = session($node);
+my $pid = $old->do('SELECT pg_backend_pid()');
+my $look = 'SET enable_seqscan = off; SELECT n FROM t WHERE id = 777710';
+$old->do($look);
 change(1);
+$old->do($look);
+my $generation = 'SELECT generation FROM omendb.store_stat()';
+my $changed_at = $node->safe_psql('postgres', $generation);
 ok(leaves_settle(), 'leaves settle');
+# A session that is connected finds them where they are now, and holds the other files no more.
+$node->poll_query_until('postgres', "SELECT generation > $changed_at FROM omendb.store_stat()");
+is($old->do($look), '0', 'it reads them');
+unlike(slurp_file("/proc/$pid/maps"), qr/\.sst \(deleted\)/, 'a session has no file any more that is gone');
+$old->quit;
+my $settled_at = $node->safe_psql('postgres', $generation);
 is($node->safe_psql('postgres', "SELECT omendb.check_index('t_pkey')"), '105000', 'with all entries');
+
+# That is one flush, which calls for no other.
+sleep 8;
+is($node->safe_psql('postgres', $generation), $settled_at, 'there is nothing more to do');
 
 # While that may be under way.
 change(2);

@@ -136,6 +136,7 @@ class StoreTest : public ::testing::Test {
       if (level == LogLevel::kWarning) warnings_.push_back(text);
     };
     options.failure_point = failure_point_;
+    options.settle_pause = settle_pause_;
     return options;
   }
   Status TryOpen() {
@@ -213,6 +214,7 @@ class StoreTest : public ::testing::Test {
   std::vector<std::unique_ptr<TransactionOracle>> oracles_;
   const TransactionOracle* oracle_ = &keep_all_;
   uint64_t target_file_size_ = 4 << 20;
+  double settle_pause_ = 0;
   std::function<void(const char*)> failure_point_;
   std::string root_, path_;
   std::mutex mutex_;  // guards the next two

@@ -121,6 +121,7 @@ TEST_F(StoreLeafTest, CompactionFoldsOperandsAndKeepsBounds) {
 }
 
 TEST_F(StoreLeafTest, LeavesSettleIfEnoughLiesAboveTheBottom) {
+  settle_pause_ = 1e6;
   Open();
   constexpr int kLeaves = 300, kCount = 400;
   EXPECT_FALSE(store_->SettleLeaves());
@@ -145,12 +146,25 @@ TEST_F(StoreLeafTest, LeavesSettleIfEnoughLiesAboveTheBottom) {
   change(1, 20);
   EXPECT_FALSE(store_->SettleLeaves());
   EXPECT_EQ(deltas(0), 1u);
-  change(kLeaves, 30);
+  // Of the bottom's bytes between a 64th and a 20th.
+  change(30, 30);
   EXPECT_EQ(deltas(1), 1u);
   EXPECT_TRUE(store_->SettleLeaves());
   EXPECT_FALSE(store_->SettleLeaves());
-  for (int tries = 0; tries < 3000 && deltas(1) > 0; tries++) usleep(10000);
+  const auto wait_until = [](const auto& call) {
+    for (int tries = 0; tries < 3000 && !call(); tries++) usleep(10000);
+  };
+  wait_until([&] { return store_->TakeSettled(); });
+  EXPECT_FALSE(store_->TakeSettled());
   EXPECT_EQ(deltas(1), 0u);
+  // What tells readers of it is nothing to settle.
+  Flush({}, 35);
+  EXPECT_FALSE(store_->SettleLeaves());
+  // Nor is it time to settle again.
+  change(kLeaves, 36);
+  EXPECT_FALSE(store_->SettleLeaves());
+  settle_pause_ = 0;
+  Open();
   // Flushes, compactions and closing need not wait for it.
   change(kLeaves, 40);
   EXPECT_TRUE(store_->SettleLeaves());
