@@ -63,7 +63,7 @@ inline uint8_t FlagsOf(uint64_t value) { return static_cast<uint8_t>(value >> 48
 inline size_t InlineSizeOf(uint64_t value) { return value >> 56 & 15; }
 inline uint32_t OffsetOf(uint64_t value) { return static_cast<uint32_t>(value); }
 
-// Written before it can be reached, never changed.
+// Written before it can be reached. The map never changes it; words of its payload are its owner's.
 struct Record {
   uint64_t tid;
   uint32_t key_size;

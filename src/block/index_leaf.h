@@ -125,8 +125,9 @@ class LeafView {
 
   // The same of a value that comes in pieces: LeafSection::OpenInPieces. False: it is no base
   // alone, or not to be had. Then moves may find the view lost: it shows nothing any more, and
-  // entry() is still what it was before the move.
-  static bool ParseInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
+  // entry() is still what it was before the move. What the bytes mean is not verified, as Parse
+  // does beside their checksums; what is shown lies within them all the same.
+  [[nodiscard]] static bool ParseInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
                             LeafView* view);
   bool lost() const { return used_ > 0 && cursors_[0].section.lost(); }
 
@@ -161,7 +162,7 @@ class LeafView {
   // Its key until the next move. REQUIRES: Valid()
   const IndexEntry& entry() const { return entry_; }
   // For who goes on by Next: adds the entries behind this one that come before any change, and
-  // moves to the last of them without showing it.
+  // moves to the last of them without showing it. REQUIRES: it was not parsed in pieces.
   void TakeRun(EntryList* entries);
 
  private:

@@ -15,7 +15,6 @@ class Parts {
  public:
   explicit Parts(Slice section, size_t at) : section_(section), at_(at) {}
   void Align(size_t to) { at_ = std::min((at_ + to - 1) / to * to, section_.size()); }
-  size_t at() const { return at_; }
   const char* Bits(uint32_t count, uint32_t width) {
     if (width == 64) return Bytes(size_t{8} * count).data();
     if (count > 0 && at_ + PackedReach(count, width) > section_.size()) fits_ = false;
@@ -165,8 +164,7 @@ bool LeafSection::FetchPages(const char* from, size_t size) const {
   return !lost_;
 }
 
-bool LeafSection::Fetch(uint32_t index) const {
-  if (pieces_ == nullptr) return true;
+bool LeafSection::FetchEntry(uint32_t index) const {
   if (!FetchBits(keys_, index, header_.key_width) || !FetchBits(tids_, index, tid_width_)) {
     return false;
   }

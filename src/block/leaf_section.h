@@ -78,7 +78,7 @@ class LeafPieces {
  public:
   virtual ~LeafPieces() = default;
   // Copies bytes [at, at + size). at: a multiple of 8. False: they cannot be had any more.
-  virtual bool Copy(size_t at, size_t size, char* to) = 0;
+  [[nodiscard]] virtual bool Copy(size_t at, size_t size, char* to) = 0;
 };
 
 // A parsed section. Owns no bytes; they may stand at any address. Trivially destructible.
@@ -97,12 +97,14 @@ class LeafSection {
   // Opens a section that is a whole value of `size` bytes, with no more of it than the head if its
   // keys are numbers: pages of the body come into `room`, which takes the value, when they are
   // needed. verify: checksums of what comes. False: the value is something else or not to be had.
-  static bool OpenInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
+  [[nodiscard]] static bool OpenInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
                            LeafSection* section);
   // A page could not be had, or was damaged: what was found since is not to be believed.
   bool lost() const { return lost_; }
-  // Has the bytes of an entry come; false: they are lost.
-  bool Fetch(uint32_t index) const;
+  // Has the bytes of an entry come, before they are read; false: the section is lost.
+  [[nodiscard]] bool Fetch(uint32_t index) const {
+    return pieces_ == nullptr || (!lost_ && FetchEntry(index));
+  }
 
   size_t size() const { return size_; }  // bytes
   bool is_base() const { return is_base_; }
@@ -154,6 +156,7 @@ class LeafSection {
     return pieces_ == nullptr || size == 0 || FetchPages(from, size);
   }
   bool FetchPages(const char* from, size_t size) const;
+  bool FetchEntry(uint32_t index) const;
   bool FetchBits(const char* bits, uint32_t index, uint32_t width) const {
     const size_t bit = size_t{index} * width;
     return FetchBytes(bits + bit / 8, (bit + width + 7) / 8 - bit / 8);

@@ -118,8 +118,8 @@ void LeafView::SetPlaces(Slice key, TidNumber tid) {
 bool LeafView::LoadNext(Cursor* cursor, bool forward) {
   if (forward ? cursor->place >= cursor->section.count() : cursor->place == 0) return false;
   const uint32_t index = forward ? cursor->place : cursor->place - 1;
-  if (cursor->loaded == index) return true;
   if (!cursor->section.Fetch(index)) return false;
+  if (cursor->loaded == index) return true;
   cursor->loaded = index;
   cursor->tid = cursor->section.tid(index);
   cursor->section.CopyKey(index, &cursor->hint, &cursor->key);

@@ -25,8 +25,8 @@ constexpr size_t kSources = 16;
 // So many leaves one behind the other are read by name; from then on it is a scan.
 constexpr int kLeavesByName = 2;
 
-// Of leaves that are read where others have found them, one in so many is read through RocksDB all
-// the same: all of it, so that the cache may take it.
+// Of leaves that are not read in pieces from the cache, one in so many is read through RocksDB
+// although another way is known: all of it, for the cache to take it, and from where it is now.
 constexpr uint32_t kReadWhole = 32;
 
 // A leaf that was read, or is being read in pieces, and a place in it.
@@ -159,26 +159,35 @@ class StoredLeaves : public LeafSource {
     return Status::Ok();
   }
 
+  // call(directory, map of the index), if there is one.
+  template <typename Call>
+  void InDirectory(const Call& call) {
+    const uint32_t slot = LeafDirectorySlot();
+    if (entry_ == nullptr || slot == AlexArena::kNoSlot || entry_->leaves.map.load() == 0) return;
+    const LeafDirectory& directory = SharedLeafDirectory();
+    AlexEpoch epoch(directory.arena(), slot);
+    // Once more, inside the epoch: it may be gone.
+    const uint32_t map = entry_->leaves.map.load(std::memory_order_acquire);
+    if (map != 0) call(directory, map);
+  }
+
   // The leaf that covers a position, by the directory. *found: it is the current one now. Else the
   // directory does not know, or is of another time than the store as this session sees it: the
   // leaf's own bounds tell. in_pieces: it may come so.
   Status LoadByName(Slice position, bool in_pieces, bool* found) {
     *found = false;
+    bool known = false;
     LeafInfo info;
-    uint32_t slot = LeafDirectorySlot();
-    uint32_t map = entry_ != nullptr ? entry_->leaves.map.load(std::memory_order_acquire) : 0;
-    if (map == 0 || slot == AlexArena::kNoSlot) return Status::Ok();
-    {
-      const LeafDirectory& directory = SharedLeafDirectory();
-      AlexEpoch epoch(directory.arena(), slot);
-      // Once more, inside the epoch: it may be gone.
-      map = entry_->leaves.map.load(std::memory_order_acquire);
-      if (map == 0 || !directory.Find(map, position, &low_, nullptr, &info)) return Status::Ok();
-    }
+    InDirectory([&](const LeafDirectory& directory, uint32_t map) {
+      known = directory.Find(map, position, &low_, nullptr, &info);
+    });
+    if (!known) return Status::Ok();
     const ValueCache& cache = SharedLeafCache();
     const uint64_t key = CacheKey(storage_, low_);
-    if (in_pieces) *found = LoadInPieces(key, info, position);
-    if (!*found && cache.Get(key, info.changed, &next_->bytes)) {
+    if (in_pieces) *found = LoadCachedBase(key, info, position);
+    const bool may_be_known = ++by_other_ways_ % kReadWhole != 0;
+    if (!*found && in_pieces && may_be_known) *found = LoadAtPlace(info, position);
+    if (!*found && may_be_known && cache.Get(key, info.changed, &next_->bytes)) {
       // Its checksums were verified when it was put there.
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
       *found = IsNext(position);
@@ -190,7 +199,11 @@ class StoredLeaves : public LeafSource {
       OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
       *found = IsNext(position);
       if (*found && g_verify_checksums) cache.Put(key, generation_, next_->bytes);
-      if (*found && next_->view.deltas() == 0) NotePlace(store_->last_place());
+      if (*found && next_->view.deltas() == 0 && next_->view.lsn() >= info.changed) {
+        InDirectory([&](const LeafDirectory& directory, uint32_t map) {
+          directory.NotePlace(map, low_, store_->last_place());
+        });
+      }
     }
     if (*found) {
       Take(low_);
@@ -199,24 +212,26 @@ class StoredLeaves : public LeafSource {
     return Status::Ok();
   }
 
-  // The leaf low_ into next_, from the cache or from where somebody found its base, if that is
-  // still all there is of it. (What a damaged one says is not believed: RocksDB's way tells.)
-  bool LoadInPieces(uint64_t key, const LeafInfo& info, Slice position) {
+  // The leaf low_ into next_, in pieces: from the cache, if it is a base alone there.
+  bool LoadCachedBase(uint64_t key, const LeafInfo& info, Slice position) {
     next_->in_cache = SharedLeafCache().Find(key, info.changed, &next_->cached);
-    if (next_->in_cache)
-      return next_->ParseInPieces(next_->cached.size(), false) && IsNext(position);
-    if (!info.place || ++by_place_ % kReadWhole == 0) return false;
-    next_->store = store_;
-    return store_->FindLeafAt(info.place, storage_, low_, &next_->stored) &&
-           next_->ParseInPieces(next_->stored.size, g_verify_checksums) &&
-           next_->view.lsn() >= info.changed && IsNext(position);
+    return next_->in_cache && next_->ParseInPieces(next_->cached.size(), false) && IsNext(position);
   }
 
-  void NotePlace(StorePlace place) {
-    const LeafDirectory& directory = SharedLeafDirectory();
-    AlexEpoch epoch(directory.arena(), LeafDirectorySlot());
-    const uint32_t map = entry_->leaves.map.load(std::memory_order_acquire);
-    if (map != 0) directory.NotePlace(map, low_, place);
+  // The same from where somebody found its base, if that is still all there is of it. (What a
+  // damaged one says is not believed: RocksDB's way tells.)
+  bool LoadAtPlace(const LeafInfo& info, Slice position) {
+    next_->in_cache = false;
+    next_->store = store_;
+    if (!info.place || !store_->FindLeafAt(info.place, storage_, low_, &next_->stored) ||
+        !next_->ParseInPieces(next_->stored.size, g_verify_checksums) || !IsNext(position)) {
+      return false;
+    }
+    if (next_->view.lsn() >= info.changed) return true;
+    InDirectory([&](const LeafDirectory& directory, uint32_t map) {
+      directory.ForgetPlace(map, low_, info.place);
+    });
+    return false;
   }
 
   // Whether next_ is the leaf low_ and covers the position. (Two leaves may share a place of the
@@ -292,7 +307,10 @@ class StoredLeaves : public LeafSource {
         at_->Seek(bound_);
       }
       if (at_->Valid() && at_->low() == bound_) at_->Prev();
+      const bool is_newer = !is_iterated_;
       OMENDB_RETURN_IF_ERROR(LoadIterated());
+      // One from the cache may be of an index's first flush, before which it had no leaves.
+      if (!has_leaf_ && is_newer) break;
       const bool missing =
           !has_leaf_ || (!leaf_->view.high().empty() && leaf_->view.high() < bound_);
       if (missing) return MissingLeaf();
@@ -316,7 +334,7 @@ class StoredLeaves : public LeafSource {
   Slice bound_key_;
   TidNumber bound_tid_ = 0;
   int by_name_ = 0;        // leaves in this move that were found by name
-  uint32_t by_place_ = 0;  // leaves that somebody had found before
+  uint32_t by_other_ways_ = 0;  // leaves that were not read in pieces from the cache
   bool failed_ = true;
 };
 

@@ -1,7 +1,7 @@
 // The leaves of the store as this session reads them. A leaf is found by the leaf directory and
-// read from the shared cache or by one Get; where the directory does not know it, the store is
-// searched. What the cache has is good for as long as the directory says that the leaf has not
-// changed.
+// read in pieces from the shared cache or from where its base was found in a file, or whole by one
+// Get; where the directory does not know it, the store is searched. What the cache has is good for
+// as long as the directory says that the leaf has not changed.
 #pragma once
 
 #include <optional>

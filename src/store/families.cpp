@@ -62,7 +62,7 @@ rocksdb::ColumnFamilyOptions CommonFamilyOptions(Family family) {
   rocksdb::BlockBasedTableOptions table;
   // One value is a whole row block, far above the 4 kB: a block of the table holds one value, and
   // neither a cache (ours is above) nor compression (it is inside the value) belongs below.
-  // An index leaf has less than 4 kB, and two of them would share a block.
+  // An index leaf may have less than 4 kB, and two of them would share a block.
   table.block_size = family == kKeysFamily ? 1024 : 4096;
   table.format_version = 5;
   table.no_block_cache = true;

@@ -215,8 +215,8 @@ Status IndexFlush::Rewrite(StorageId storage, LeafPlace place, IndexChanges* ent
     std::vector<NewLeaf> leaves;
     OMENDB_RETURN_IF_ERROR(SplitLeaf(live, low, place.high, generation_,
                                      append ? LeafGrowth::kAppend : LeafGrowth::kRandom, &leaves));
-    // The leaf of the next change takes it in, and what lies behind it too. Until then its number
-    // stays below that of the changes to come.
+    // The leaf of the next change takes it in, and what lies behind it too. That one goes on, with
+    // a number below that of the changes to come.
     size_t finished = leaves.size();
     if (more) {
       const IndexEntry& next = entries->entry();

@@ -215,6 +215,14 @@ void LeafDirectory::NotePlace(uint32_t map, Slice low, StorePlace place) const {
   if (before.file() < place.file()) stored.store(place.word(), std::memory_order_relaxed);
 }
 
+void LeafDirectory::ForgetPlace(uint32_t map, Slice low, StorePlace place) const {
+  AlexItem item;
+  if (!Map(arena_, map).Find(MapKey(low), 0, &item)) return;
+  uint64_t word = place.word();
+  std::atomic_ref(StoredOf(item)->place)
+      .compare_exchange_strong(word, 0, std::memory_order_relaxed);
+}
+
 bool LeafDirectory::Get(uint32_t map, Slice low, LeafInfo* info) const {
   AlexItem item;
   if (!Map(arena_, map).Find(MapKey(low), 0, &item)) return false;

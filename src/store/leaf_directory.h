@@ -76,6 +76,8 @@ class LeafDirectory {
   // Readers too, inside an epoch: where the base of the leaf is. Only a hint, which a change of the
   // map may lose. Of two files the later one's is kept, for it lives longer.
   void NotePlace(uint32_t map, Slice low, StorePlace place) const;
+  // The leaf has changed since it was there.
+  void ForgetPlace(uint32_t map, Slice low, StorePlace place) const;
 
   // A filter for so many keys, with none; without room info has no filter. Filters leave the last
   // of the memory to the maps.

@@ -16,9 +16,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/pure.h"
 #include "store/bus_guard.h"
 #include "store/sst_layout.h"
+#include "base/pure.h"
 
 namespace omendb {
 namespace {
@@ -60,10 +60,14 @@ constexpr uint64_t kMostMapped = 8ull << 30;
 constexpr uint64_t kMemoryShare = 2;  // and no more than this part of the memory
 std::atomic<uint64_t> g_mapped{0};
 
+uint64_t PageSize() {
+  static const auto size = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 uint64_t MappedLimit() {
   static const uint64_t limit = std::min<uint64_t>(
-      kMostMapped, static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                       static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / kMemoryShare);
+      kMostMapped, static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * PageSize() / kMemoryShare);
   return limit;
 }
 
@@ -71,7 +75,7 @@ class MappedTailFile;
 
 // Those that are open, by their numbers. RocksDB may close some on a thread of its own.
 struct OpenFiles {
-  std::mutex mutex;
+  std::mutex mutex;  // guards the map, and keeps its files open; no other lock is taken inside it
   std::unordered_map<uint64_t, const MappedTailFile*> by_number;
 };
 
@@ -104,7 +108,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     file->size_ = info.st_size;
     file->data_end_ = SstDataEnd(FileBytes(file->fd_), file->size_);
     if (file->data_end_ < file->size_) {
-      const uint64_t page = sysconf(_SC_PAGESIZE);
+      const uint64_t page = PageSize();
       const uint64_t data = file->data_end_ / page * page;
       file->counted_ = g_mapped.fetch_add(data) + data <= MappedLimit() ? data : 0;
       g_mapped.fetch_sub(data - file->counted_);
@@ -164,11 +168,14 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     return IOStatus::OK();
   }
 
-  // All of it, of regions that were read before, or false.
-  bool CopyReadBefore(uint64_t offset, size_t n, char* to) const {
+  // All of it, of regions that were read before or are in memory, or false.
+  bool CopyFromMemory(uint64_t offset, size_t n, char* to) const {
     if (n == 0 || offset > data_end_ || n > data_end_ - offset) return false;
     for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
-      if (region >= read_.size() || !read_[region].load(std::memory_order_relaxed)) return false;
+      if (region >= read_.size()) return false;
+      if (read_[region].load(std::memory_order_relaxed)) continue;
+      if (!IsInMemory(region)) return false;
+      read_[region].store(true, std::memory_order_relaxed);
     }
     return Copy(offset, n, to);
   }
@@ -181,7 +188,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   }
 
  private:
-  static constexpr uint64_t kRegion = 64 << 10;
+  static constexpr uint64_t kRegion = 64 << 10, kSmallestPage = 4 << 10;
 
   explicit MappedTailFile(const std::string& name) : name_(name), number_(FileNumber(name)) {}
 
@@ -197,6 +204,16 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
     return was_read && Copy(offset, n, to);
   }
 
+  // Whether the system has all pages of a mapped region.
+  bool IsInMemory(uint64_t region) const {
+    const uint64_t page = PageSize(), begin = region * kRegion;
+    const uint64_t size = std::min(kRegion, data_end_ - begin);
+    unsigned char pages[kRegion / kSmallestPage];
+    if (mincore(map_ + begin, size, pages) != 0) return false;
+    return std::all_of(pages, pages + (size + page - 1) / page,
+                       [](unsigned char there) { return (there & 1) != 0; });
+  }
+
   bool Copy(uint64_t offset, size_t n, char* to) const {
     return CatchBusError([&] { memcpy(to, map_ + (offset - map_begin_), n); });
   }
@@ -206,7 +223,7 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
   int fd_ = -1;
   uint64_t size_ = 0;
   uint64_t data_end_ = 0;   // reads from here on are served from the mapping
-  uint64_t map_begin_ = 0;  // data_end_ rounded down to a page
+  uint64_t map_begin_ = 0;  // 0 if the data are mapped, else data_end_ rounded down to a page
   char* map_ = nullptr;
   std::unique_ptr<MappedRange> range_;
   uint64_t counted_ = 0;                         // of the data: mapped
@@ -263,7 +280,7 @@ bool CopyMappedAt(StorePlace place, uint64_t skip, size_t n, char* to) {
   const std::lock_guard lock(files.mutex);
   const auto found = files.by_number.find(place.file());
   return found != files.by_number.end() &&
-         found->second->CopyReadBefore(place.offset() + skip, n, to);
+         found->second->CopyFromMemory(place.offset() + skip, n, to);
 }
 
 rocksdb::Env* ReaderEnv() {

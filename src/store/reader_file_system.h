@@ -20,7 +20,8 @@ rocksdb::Env* ReaderEnv();
 // Where the data block begins that this thread read last through the environment above.
 StorePlace LastDataBlock();
 // Copies what lies so many bytes behind a place, past RocksDB, from the mapping. False if this
-// process has not opened the file or not read there before, or it ends before, or there is a fault.
-bool CopyMappedAt(StorePlace place, uint64_t skip, size_t n, char* to);
+// process has not opened the file, has not read there before and it is not in memory, or there is
+// nothing, or a fault.
+[[nodiscard]] bool CopyMappedAt(StorePlace place, uint64_t skip, size_t n, char* to);
 
 }  // namespace omendb

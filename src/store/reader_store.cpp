@@ -28,7 +28,7 @@ namespace {
 constexpr size_t kReadahead = 256 << 10;
 // A shorter range is read block by block.
 constexpr BlockNo kScanBlocks = 16;
-// A leaf's base has not many more bytes than kMaxLeafBytes and an entry.
+// Far above any base: compaction folds kMostDeltas operands into one of kMaxLeafBytes.
 constexpr uint64_t kLargestLeaf = 256 << 10;
 
 // A secondary that is given no logger makes a log file in a directory of its own.

@@ -57,17 +57,18 @@ class ReaderStore {
   // Bytes of an index leaf, operands behind the base; at any alignment. kNotFound if there is none
   // with exactly this low position. Reuses the buffer's memory.
   virtual Status GetLeaf(StorageId storage, Slice low, std::string* value) = 0;
-  // Where the last GetLeaf found the leaf's base.
+  // Where the last GetLeaf found the leaf's base. REQUIRES: it was the last call.
   virtual StorePlace last_place() const = 0;
   // What is at that place of the leaf, if anything: its base, as it was when somebody found it
-  // there. Much cheaper. False: this process has not read there before.
+  // there. Much cheaper. False: this process has not read there before, or cannot.
   struct LeafAt {
     StorePlace place;
     uint64_t value_at = 0, size = 0;  // of the value, behind the place
   };
-  virtual bool FindLeafAt(StorePlace place, StorageId storage, Slice low, LeafAt* leaf) = 0;
+  [[nodiscard]] virtual bool FindLeafAt(StorePlace place, StorageId storage, Slice low, LeafAt* leaf) = 0;
   // Bytes [at, at + size) of its value. False: they cannot be read there.
-  virtual bool CopyLeafAt(const LeafAt& leaf, uint64_t at, size_t size, char* to) = 0;
+  [[nodiscard]] virtual bool CopyLeafAt(const LeafAt& leaf, uint64_t at, size_t size,
+                                        char* to) = 0;
   // Leaves of a storage. Pins the state it was made at. To be used for many seeks.
   virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 

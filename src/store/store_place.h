@@ -1,5 +1,5 @@
-// Where a data block of the store's SSTs begins, in one word that shared memory can hold. Numbers
-// of files are never used twice.
+// Where a data block of the store's SSTs begins, in one word that shared memory can hold. A hint:
+// what lies there must say itself what it is.
 #pragma once
 
 #include <cstdint>

@@ -225,10 +225,10 @@ TEST(IndexLeafFuzz, InPiecesLikeAMap) {
     Keys keys(random);
     const Words live = RandomWords(&keys, random, random() % 1200, false, {});
     const std::string value = LeafValue(live, 7);
-    TightBytes room(std::string(value.size(), static_cast<char>(random())));
     LeafView view;
     for (int look = 0; look < 3; look++) {
       TestPieces pieces(value);
+      TightBytes room(std::string(value.size(), static_cast<char>(random())));
       ASSERT_TRUE(LeafView::ParseInPieces(&pieces, value.size(), random() % 2, room.data(), &view));
       EXPECT_EQ(view.lsn(), 7u);
       const std::string key = keys.Next();
@@ -237,6 +237,7 @@ TEST(IndexLeafFuzz, InPiecesLikeAMap) {
       ASSERT_NO_FATAL_FAILURE(ExpectAt(view, live, live.lower_bound({key, tid})));
     }
     TestPieces pieces(value);
+    TightBytes room(std::string(value.size(), static_cast<char>(random())));
     ASSERT_TRUE(LeafView::ParseInPieces(&pieces, value.size(), true, room.data(), &view));
     ASSERT_NO_FATAL_FAILURE(ExpectSame(&view, live, &keys, random));
     EXPECT_FALSE(view.lost());
@@ -378,7 +379,7 @@ TEST(DamagedLeafFuzz, WhatIsLostIsNotShown) {
     const bool flipped = random() % 2;
     if (flipped) value[random() % value.size()] ^= static_cast<char>(1 << random() % 8);
     TestPieces pieces(value, flipped ? ~0ull : random() % 6);
-    TightBytes room(value);
+    TightBytes room(std::string(value.size(), static_cast<char>(random())));
     LeafView view;
     if (!LeafView::ParseInPieces(&pieces, value.size(), true, room.data(), &view)) {
       refused++;
@@ -458,6 +459,35 @@ TEST(DamagedLeafFuzz, StaysWithinItsBytesBehindAGoodChecksum) {
       if (!FoldLeafValues(std::vector<Slice>{value.slice()}, &out).ok()) continue;
       ExpectOk(LeafView::Parse(out, true, &view));
       ASSERT_NO_FATAL_FAILURE(ReadAll(&view, &keys));
+    }
+  }
+  EXPECT_GT(parsed, 100);
+}
+
+TEST(DamagedLeafFuzz, StaysWithinItsBytesInPieces) {
+  std::mt19937_64 random(29);
+  int parsed = 0;
+  for (int round = 0; round < 3000; round++) {
+    Keys keys(random);
+    const Words live = RandomWords(&keys, random, random() % 150, false, {});
+    for (int damage = 0; damage < 10; damage++) {
+      TightBytes value(LeafValue(live, 1));
+      Damage(&value, random);
+      const bool verify = random() % 2;
+      if (verify) Reseal(value.data(), value.slice().size());
+      TestPieces pieces(value.slice());
+      TightBytes room(std::string(value.slice().size(), static_cast<char>(random())));
+      LeafView view;
+      if (!LeafView::ParseInPieces(&pieces, value.slice().size(), verify, room.data(), &view)) {
+        continue;
+      }
+      parsed++;
+      for (int i = 0; i < 8; i++) {
+        view.Seek(keys.Next(), keys.NextTid());
+        if (view.Valid()) view.Next();
+        view.SeekBefore(keys.Next(), keys.NextTid());
+        if (view.Valid()) view.Prev();
+      }
     }
   }
   EXPECT_GT(parsed, 100);

@@ -87,6 +87,12 @@ TEST(LeafDirectory, OfTwoPlacesTheLaterFilesIsKept) {
   LeafInfo info;
   ASSERT_TRUE(memory.directory.Update(map, Key(10), 5, 6, 7, &info));
   EXPECT_EQ(place(), std::pair(uint64_t{9}, uint64_t{0}));
+  memory.directory.ForgetPlace(map, Key(10), StorePlace(7, 12345));
+  EXPECT_EQ(place(), std::pair(uint64_t{9}, uint64_t{0}));
+  memory.directory.ForgetPlace(map, Key(10), StorePlace(9, 0));
+  EXPECT_EQ(place(), std::pair(uint64_t{0}, uint64_t{0}));
+  memory.directory.NotePlace(map, Key(10), StorePlace(3, 4));
+  EXPECT_EQ(place(), std::pair(uint64_t{3}, uint64_t{4}));
   ASSERT_TRUE(memory.directory.Put(map, Key(10), Info(1)));
   EXPECT_EQ(place(), std::pair(uint64_t{0}, uint64_t{0}));
   EXPECT_FALSE(StorePlace(uint64_t{1} << 28, 0));

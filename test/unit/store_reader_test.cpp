@@ -280,7 +280,6 @@ TEST_F(StoreReaderTest, DataIsCopiedFromTheMapping) {
   EXPECT_EQ(got.size(), 0u);
 }
 
-// Faults that are none of ours still end the process.
 // Key "k" and the value "vv" as the first entry of a block; each byte that tells of it is needed.
 TEST(SstFirstEntry, IsAWholeValueOrRefused) {
   const std::string head("\x00\x09\x02k\x01\x00\x00\x00\x00\x00\x00\x00vv", 14);
@@ -304,6 +303,7 @@ TEST(SstFirstEntry, IsAWholeValueOrRefused) {
   }
 }
 
+// Faults that are none of ours still end the process.
 TEST_F(StoreReaderTest, ForeignFaultStillKills) {
   Open();
   Put(1, 0, 1, 1);
