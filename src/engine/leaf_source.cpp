@@ -182,29 +182,7 @@ class StoredLeaves : public LeafSource {
       known = directory.Find(map, position, &low_, nullptr, &info);
     });
     if (!known) return Status::Ok();
-    const ValueCache& cache = SharedLeafCache();
-    const uint64_t key = CacheKey(storage_, low_);
-    if (in_pieces) *found = LoadCachedBase(key, info, position);
-    const bool may_be_known = ++by_other_ways_ % kReadWhole != 0;
-    if (!*found && in_pieces && may_be_known) *found = LoadAtPlace(info, position);
-    if (!*found && may_be_known && cache.Get(key, info.changed, &next_->bytes)) {
-      // Its checksums were verified when it was put there.
-      OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
-      *found = IsNext(position);
-    }
-    if (!*found) {
-      Status status = store_->GetLeaf(storage_, low_, &next_->bytes);
-      if (status.code() == StatusCode::kNotFound) return Status::Ok();
-      OMENDB_RETURN_IF_ERROR(status);
-      OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
-      *found = IsNext(position);
-      if (*found && g_verify_checksums) cache.Put(key, generation_, next_->bytes);
-      if (*found && next_->view.deltas() == 0 && next_->view.lsn() >= info.changed) {
-        InDirectory([&](const LeafDirectory& directory, uint32_t map) {
-          directory.NotePlace(map, low_, store_->last_place());
-        });
-      }
-    }
+    OMENDB_RETURN_IF_ERROR(LoadLeaf(info, position, in_pieces, found));
     if (*found) {
       Take(low_);
       is_iterated_ = false;
@@ -212,13 +190,48 @@ class StoredLeaves : public LeafSource {
     return Status::Ok();
   }
 
-  // The leaf low_ into next_, in pieces: from the cache, if it is a base alone there.
-  bool LoadCachedBase(uint64_t key, const LeafInfo& info, Slice position) {
-    next_->in_cache = SharedLeafCache().Find(key, info.changed, &next_->cached);
-    return next_->in_cache && next_->ParseInPieces(next_->cached.size(), false) && IsNext(position);
+  // The leaf low_ into next_, the cheapest way first. *found: it covers the position.
+  Status LoadLeaf(const LeafInfo& info, Slice position, bool in_pieces, bool* found) {
+    const uint64_t key = CacheKey(storage_, low_);
+    const bool is_cached = SharedLeafCache().Find(key, info.changed, &next_->cached);
+    if (is_cached && in_pieces) *found = LoadCachedBase(position);
+    if (!*found && ++by_other_ways_ % kReadWhole != 0) {
+      if (in_pieces) *found = LoadAtPlace(info, position);
+      if (!*found && is_cached) OMENDB_RETURN_IF_ERROR(LoadCached(position, found));
+    }
+    if (*found) return Status::Ok();
+    const Status status = store_->GetLeaf(storage_, low_, &next_->bytes);
+    if (status.code() == StatusCode::kNotFound) return Status::Ok();
+    OMENDB_RETURN_IF_ERROR(status);
+    OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, g_verify_checksums, &next_->view));
+    *found = IsNext(position);
+    if (!*found) return Status::Ok();
+    if (g_verify_checksums) SharedLeafCache().Put(key, generation_, next_->bytes);
+    if (next_->view.deltas() == 0 && next_->view.lsn() >= info.changed) {
+      InDirectory([&](const LeafDirectory& directory, uint32_t map) {
+        directory.NotePlace(map, low_, store_->last_place());
+      });
+    }
+    return Status::Ok();
   }
 
-  // The same from where somebody found its base, if that is still all there is of it. (What a
+  // In pieces, if it is a base alone. (Checksums were verified before it was put there.)
+  bool LoadCachedBase(Slice position) {
+    next_->in_cache = true;
+    return next_->ParseInPieces(next_->cached.size(), false) && IsNext(position);
+  }
+
+  Status LoadCached(Slice position, bool* found) {
+    next_->bytes.resize(next_->cached.size());
+    if (!ValueCache::Copy(next_->cached, 0, next_->bytes.size(), next_->bytes.data())) {
+      return Status::Ok();
+    }
+    OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
+    *found = IsNext(position);
+    return Status::Ok();
+  }
+
+  // In pieces from where somebody found its base, if that is still all there is of it. (What a
   // damaged one says is not believed: RocksDB's way tells.)
   bool LoadAtPlace(const LeafInfo& info, Slice position) {
     next_->in_cache = false;
@@ -333,7 +346,7 @@ class StoredLeaves : public LeafSource {
   std::string bound_;         // where a walk goes on in another leaf
   Slice bound_key_;
   TidNumber bound_tid_ = 0;
-  int by_name_ = 0;        // leaves in this move that were found by name
+  int by_name_ = 0;             // leaves in this move that were found by name
   uint32_t by_other_ways_ = 0;  // leaves that were not read in pieces from the cache
   bool failed_ = true;
 };
