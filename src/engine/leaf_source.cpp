@@ -320,9 +320,9 @@ class StoredLeaves : public LeafSource {
         at_->Seek(bound_);
       }
       if (at_->Valid() && at_->low() == bound_) at_->Prev();
-      const bool is_newer = !is_iterated_;
+      const bool is_newer = !is_iterated_ && leaf_->view.lsn() > generation_;
       OMENDB_RETURN_IF_ERROR(LoadIterated());
-      // One from the cache may be of an index's first flush, before which it had no leaves.
+      // It is of the index's first flush, before which there were no leaves.
       if (!has_leaf_ && is_newer) break;
       const bool missing =
           !has_leaf_ || (!leaf_->view.high().empty() && leaf_->view.high() < bound_);

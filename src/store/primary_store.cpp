@@ -255,7 +255,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   }
 
   Status NewFlush(std::unique_ptr<Flush>* flush) override;
-  Status Ingest(FlushFiles* files, const StoreState& state);
+  Status Ingest(FlushFiles* files, const StoreState& state, bool has_leaves);
 
   // Not folded: whoever flushes sees what it folds itself.
   Status GetLeaf(StorageId storage, Slice low, std::string* value) override {
@@ -412,7 +412,7 @@ class PrimaryStoreImpl : public PrimaryStore {
   bool best_efforts_;
   std::unique_ptr<ManualCompaction> compaction_, settling_;
   StoreState state_;
-  uint64_t settled_ = 0;  // the generation that SettleLeaves looked at last
+  bool unsettled_ = true;  // leaves were written that SettleLeaves has not looked at
   Clock::time_point settling_since_, settle_again_;
   Sizes sizes_[kFamilies];
   uint64_t flushes_ = 0;
@@ -555,15 +555,16 @@ Status PrimaryStoreImpl::StartCompaction(StorageId storage, FullXid unresolved_b
   } else {
     for (Family family : kOurFamilies) ranges.push_back({family, "", ""});
   }
+  unsettled_ = unsettled_ || settling_ != nullptr;
   settling_.reset();
   compaction_ = NewCompaction(std::move(ranges), BottomLevel::kRewrite);
   return Status::Ok();
 }
 
 bool PrimaryStoreImpl::SettleLeaves() {
-  if (db_ == nullptr || compaction_ != nullptr || settled_ == state_.generation) return false;
+  if (db_ == nullptr || compaction_ != nullptr || !unsettled_) return false;
   if (settling_ != nullptr || Clock::now() < settle_again_) return false;
-  settled_ = state_.generation;
+  unsettled_ = false;
   rocksdb::ColumnFamilyMetaData family;
   db_->GetColumnFamilyMetaData(handles_[kKeysFamily], &family);
   uint64_t above = 0, bottom = 0;  // of the levels with anything in them
@@ -581,7 +582,6 @@ bool PrimaryStoreImpl::SettleLeaves() {
 bool PrimaryStoreImpl::TakeSettled() {
   if (settling_ == nullptr || !settling_->ended()) return false;
   settling_.reset();
-  settled_ = state_.generation + 1;
   const auto now = Clock::now();
   settle_again_ = now + std::chrono::duration_cast<Clock::duration>(options_.settle_pause *
                                                                     (now - settling_since_));
@@ -698,15 +698,19 @@ class FlushImpl : public PrimaryStore::Flush {
     return files_->AddBlock(storage, block, new_block, value);
   }
   Status PutLeaf(StorageId storage, Slice low, Slice value) override {
+    has_leaves_ = true;
     return files_->PutLeaf(storage, low, value);
   }
   Status MergeLeaf(StorageId storage, Slice low, Slice deltas) override {
+    has_leaves_ = true;
     return files_->MergeLeaf(storage, low, deltas);
   }
   Status DeleteLeaf(StorageId storage, Slice low) override {
+    has_leaves_ = true;
     return files_->DeleteLeaf(storage, low);
   }
   void AddLeafFiles(StorageId storage, uint32_t files) override {
+    has_leaves_ = true;
     std::vector<std::string> paths;
     for (uint32_t i = 0; i < files; i++) {
       paths.push_back(LeafFiles::Path(store_->path(), storage, i));
@@ -721,12 +725,13 @@ class FlushImpl : public PrimaryStore::Flush {
     StoreState state;
     state.lsn = std::max(lsn, store_->durable_lsn());
     state.generation = store_->generation() + 1;
-    return store_->Ingest(files_.get(), state);
+    return store_->Ingest(files_.get(), state, has_leaves_);
   }
 
  private:
   PrimaryStoreImpl* const store_;
   const std::unique_ptr<FlushFiles> files_;
+  bool has_leaves_ = false;
 };
 
 Status PrimaryStoreImpl::NewFlush(std::unique_ptr<Flush>* flush) {
@@ -741,7 +746,7 @@ Status PrimaryStoreImpl::NewFlush(std::unique_ptr<Flush>* flush) {
   return Status::Ok();
 }
 
-Status PrimaryStoreImpl::Ingest(FlushFiles* files, const StoreState& state) {
+Status PrimaryStoreImpl::Ingest(FlushFiles* files, const StoreState& state, bool has_leaves) {
   OMENDB_RETURN_IF_ERROR(files->Finish(state));
   Reach("flush_after_files");
   SignalBlock block;
@@ -755,6 +760,7 @@ Status PrimaryStoreImpl::Ingest(FlushFiles* files, const StoreState& state) {
   file_system_->Release();
   Reach("flush_after_ingest");
   state_ = state;
+  unsettled_ = unsettled_ || has_leaves;
   AdjustSizes();
   WarnOfFileLimit();
   return Status::Ok();

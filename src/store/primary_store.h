@@ -114,8 +114,8 @@ class PrimaryStore {
   virtual bool CompactionEnded(Status* status) = 0;
   virtual void CancelCompaction() = 0;
   // For when nobody writes: starts to fold what flushes have left of index leaves above the bottom
-  // level, once after a flush and if that is enough to be worth it, so that a reader finds a leaf
-  // in one place. True if it has started. A compaction that is started ends it.
+  // level, once after a flush of leaves and if that is enough to be worth it, so that a reader
+  // finds a leaf in one place. True if it has started. A compaction that is started ends it.
   virtual bool SettleLeaves() = 0;
   // True once when that has ended. Then a flush, which may have nothing in it, lets readers know
   // that there are new files: they are of the next generation to them.

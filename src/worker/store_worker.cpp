@@ -104,6 +104,7 @@ class StoreWorker {
   TimestampTz last_second_ = 0;
   TimestampTz last_flush_ = 0;  // of a segment; at first when the store was opened
   TimestampTz retry_at_ = 0;
+  bool wants_flush_ = false;  // one with nothing in it
 };
 
 StoreWorker* g_worker = nullptr;
@@ -437,8 +438,13 @@ void StoreWorker::EverySecond() {
   TimestampTz now = GetCurrentTimestamp();
   if (!TimestampDifferenceExceeds(last_second_, now, 1000)) return;
   last_second_ = now;
-  // Sessions read the new files from then on, and let the old ones go.
-  if (store_->TakeSettled()) Flush(nullptr, g_shared->flushed_sequence);
+  // Sessions read the new files from then on, and let the old ones go. And what failed and made the
+  // store wait to be opened anew need not have been a write that somebody tries again.
+  wants_flush_ = store_->TakeSettled() || store_->must_reopen() || wants_flush_;
+  if (wants_flush_ && now >= retry_at_) {
+    wants_flush_ = !Flush(nullptr, g_shared->flushed_sequence);
+    if (wants_flush_) retry_at_ = TimestampTzPlusMilliseconds(now, kRetryMs);
+  }
   UnlinkFiles();
   WakeSessionsThatHoldFiles();
   FlushStoragesIfDropped();

@@ -129,6 +129,10 @@ sub outcomes
 	$ended{'check ' . ($session->error // 'done')}++;
 	$session->query('SELECT count(id) FROM keys WHERE id > 0');
 	$ended{'scan ' . ($session->error // 'done')}++;
+	# From a leaf that is found by name.
+	my $above = 10 * ($damaged + 3000);
+	$session->query("SELECT count(id) FROM (SELECT id FROM keys WHERE id < $above ORDER BY id DESC OFFSET 0) s");
+	$ended{'back ' . ($session->error // 'done')}++;
 	$session->quit;
 	return %ended;
 }
@@ -142,7 +146,7 @@ sub told_of_damage
 	cmp_ok($ended{found}, '>=', 100, "$name: others are found");
 	ok(!defined $ended{missing}, "$name: no key is missing in silence");
 	is($ended{'insert XX001'}, $ended{XX001}, "$name: nor does a unique check pass it");
-	is($ended{"$_ XX001"}, 1, "$name: $_") for qw(check scan);
+	is($ended{"$_ XX001"}, 1, "$name: $_") for qw(check scan back);
 	return;
 }
 

@@ -63,6 +63,7 @@ scan('backward', 8000, 'SET enable_bitmapscan = off; SET enable_sort = off',
 # while they know that there may be some. The second one is in the shared cache when they look; one of them
 # comes to its beginning. There is none before it in the store as the scan sees it, and no damage in that.
 my $met;
+$node->safe_psql('postgres', 'CREATE TABLE stored (k int) USING omendb; INSERT INTO stored VALUES (1); SELECT omendb.flush()');
 for (1 .. 5)
 {
 	$node->safe_psql('postgres', <<"SQL");
@@ -73,7 +74,8 @@ INSERT INTO t SELECT g * 10 FROM generate_series(1, 1600) g;
 SQL
 	my @held = map { session($node) } 0 .. 55;
 	my ($other, $reader) = map { session($node) } 1 .. 2;
-	$_->do('SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SELECT 1') for @held, $reader;
+	# They have read in the store, so that they find out at once.
+	$_->do('SELECT count(*) FROM stored; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SELECT 1') for @held, $reader;
 	my $query = sub { return 'SELECT string_agg(k::text, $$ $$) FROM (SELECT k FROM t WHERE k <= ' . (10 * $_[0]) . ' ORDER BY k DESC LIMIT 8) s' };
 	my $end = sub { return 600 + 8 * $_[0] };
 	like($held[0]->do('EXPLAIN ' . $query->(600)), qr/Index (Only )?Scan Backward using t_k/, 'first leaves: by the index');

@@ -121,7 +121,6 @@ TEST_F(StoreLeafTest, CompactionFoldsOperandsAndKeepsBounds) {
 }
 
 TEST_F(StoreLeafTest, LeavesSettleIfEnoughLiesAboveTheBottom) {
-  settle_pause_ = 1e6;
   Open();
   constexpr int kLeaves = 300, kCount = 400;
   EXPECT_FALSE(store_->SettleLeaves());
@@ -157,23 +156,68 @@ TEST_F(StoreLeafTest, LeavesSettleIfEnoughLiesAboveTheBottom) {
   wait_until([&] { return store_->TakeSettled(); });
   EXPECT_FALSE(store_->TakeSettled());
   EXPECT_EQ(deltas(1), 0u);
-  // What tells readers of it is nothing to settle.
-  Flush({}, 35);
-  EXPECT_FALSE(store_->SettleLeaves());
-  // Nor is it time to settle again.
-  change(kLeaves, 36);
+  // It is not time to settle again.
+  settle_pause_ = 1e6;
+  Open();
+  change(kLeaves, 46);
+  EXPECT_TRUE(store_->SettleLeaves());
+  wait_until([&] { return store_->TakeSettled(); });
+  change(kLeaves, 48);
   EXPECT_FALSE(store_->SettleLeaves());
   settle_pause_ = 0;
   Open();
   // Flushes, compactions and closing need not wait for it.
-  change(kLeaves, 40);
-  EXPECT_TRUE(store_->SettleLeaves());
   change(kLeaves, 50);
+  EXPECT_TRUE(store_->SettleLeaves());
+  change(kLeaves, 52);
   ExpectOk(store_->Compact(0));
   change(kLeaves, 60);
   EXPECT_TRUE(store_->SettleLeaves());
   Open();
   EXPECT_LE(deltas(1), 1u);
+}
+
+TEST_F(StoreLeafTest, WhatIsFlushedWhileLeavesSettleIsSettledToo) {
+  std::atomic<bool> held{false}, begun{false};
+  failure_point_ = [&](const char* point) {
+    if (std::string(point) != "compaction_begin") return;
+    begun = true;
+    held.wait(true);
+  };
+  Open();
+  Build(1, 20, 400, 10);
+  ExpectOk(store_->Compact(1));
+  EXPECT_FALSE(store_->SettleLeaves());
+  const auto change = [&](uint64_t number, Lsn lsn) {
+    Merge(1, "", DeltaValue({{{Int8Key(number), 1}, {}}}, lsn), lsn);
+  };
+  change(5, 20);
+  begun = false;
+  held = true;
+  EXPECT_TRUE(store_->SettleLeaves());
+  for (int tries = 0; tries < 3000 && !begun; tries++) usleep(10000);
+  change(6, 30);
+  EXPECT_FALSE(store_->TakeSettled());
+  held = false;
+  held.notify_all();
+  for (int tries = 0; tries < 3000 && !store_->TakeSettled(); tries++) usleep(10000);
+  EXPECT_TRUE(store_->SettleLeaves());
+  store_.reset();  // it refers to what is of this test
+}
+
+// As those are that tell readers that leaves have settled.
+TEST_F(StoreLeafTest, FlushesWithoutLeavesAreNothingToSettle) {
+  Open();
+  Build(1, 20, 400, 10);
+  ExpectOk(store_->Compact(1));
+  EXPECT_FALSE(store_->SettleLeaves());
+  Flush({}, 20);
+  EXPECT_FALSE(store_->SettleLeaves());
+  FlushLeaves(30, [&](auto* flush) {
+    const Words words = {{{Int8Key(5), 1}, {}}};
+    ExpectOk(flush->MergeLeaf(1, "", DeltaValue(words, 30)));
+  });
+  EXPECT_TRUE(store_->SettleLeaves());
 }
 
 // Redo flushes once more what a compaction has folded long ago.
