@@ -128,7 +128,7 @@ class LeafView {
   // entry() is still what it was before the move. What the bytes mean is not verified, as Parse
   // does beside their checksums; what is shown lies within them all the same.
   [[nodiscard]] static bool ParseInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
-                            LeafView* view);
+                                          LeafView* view);
   bool lost() const { return used_ > 0 && cursors_[0].section.lost(); }
 
   // Parse in steps, for values that do not stand behind each other: Clear, AddValue (oldest first),

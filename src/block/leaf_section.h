@@ -98,7 +98,7 @@ class LeafSection {
   // keys are numbers: pages of the body come into `room`, which takes the value, when they are
   // needed. verify: checksums of what comes. False: the value is something else or not to be had.
   [[nodiscard]] static bool OpenInPieces(LeafPieces* pieces, size_t size, bool verify, char* room,
-                           LeafSection* section);
+                                         LeafSection* section);
   // A page could not be had, or was damaged: what was found since is not to be believed.
   bool lost() const { return lost_; }
   // Has the bytes of an entry come, before they are read; false: the section is lost.

@@ -100,9 +100,7 @@ bool ValueCache::Copy(const Found& found, size_t at, size_t size, char* to) {
   return set->sequence.load(kRelaxed) == found.sequence_;
 }
 
-bool ValueCache::Get(uint64_t hash, uint64_t version, std::string* value) const {
-  Found found;
-  if (!Find(hash, version, &found)) return false;
+bool ValueCache::CopyWhole(const Found& found, std::string* value) {
   value->resize(found.size());
   return Copy(found, 0, found.size(), value->data());
 }

@@ -59,7 +59,7 @@ class ValueCache {
   // Bytes [at, at + size) of it; at: a multiple of 8. False: it is not there any more.
   static bool Copy(const Found& found, size_t at, size_t size, char* to);
   // All of it. *value keeps its memory.
-  bool Get(uint64_t hash, uint64_t version, std::string* value) const;
+  static bool CopyWhole(const Found& found, std::string* value);
   // Keeps it, perhaps. version: grows with every change of the value.
   void Put(uint64_t hash, uint64_t version, Slice value) const;
 

@@ -222,10 +222,7 @@ class StoredLeaves : public LeafSource {
   }
 
   Status LoadCached(Slice position, bool* found) {
-    next_->bytes.resize(next_->cached.size());
-    if (!ValueCache::Copy(next_->cached, 0, next_->bytes.size(), next_->bytes.data())) {
-      return Status::Ok();
-    }
+    if (!ValueCache::CopyWhole(next_->cached, &next_->bytes)) return Status::Ok();
     OMENDB_RETURN_IF_ERROR(LeafView::Parse(next_->bytes, false, &next_->view));
     *found = IsNext(position);
     return Status::Ok();

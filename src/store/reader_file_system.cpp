@@ -170,9 +170,8 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
 
   // All of it, of regions that were read before or are in memory, or false.
   bool CopyFromMemory(uint64_t offset, size_t n, char* to) const {
-    if (n == 0 || offset > data_end_ || n > data_end_ - offset) return false;
+    if (!IsMapped(offset, n)) return false;
     for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
-      if (region >= read_.size()) return false;
       if (read_[region].load(std::memory_order_relaxed)) continue;
       if (!IsInMemory(region)) return false;
       read_[region].store(true, std::memory_order_relaxed);
@@ -194,14 +193,18 @@ class MappedTailFile : public rocksdb::FSRandomAccessFile {
 
   // False: it is to be read. That also tells what is wrong with a page that cannot be had.
   bool CopyMapped(uint64_t offset, size_t n, char* to) const {
-    if (n == 0 || offset > data_end_ || n > data_end_ - offset) return false;
+    if (!IsMapped(offset, n)) return false;
     bool was_read = true;
     for (uint64_t region = offset / kRegion; region <= (offset + n - 1) / kRegion; region++) {
-      if (region >= read_.size()) return false;
       was_read = was_read && read_[region].load(std::memory_order_relaxed);
       read_[region].store(true, std::memory_order_relaxed);
     }
     return was_read && Copy(offset, n, to);
+  }
+
+  // Whether these are bytes of the data, and the data are mapped.
+  bool IsMapped(uint64_t offset, size_t n) const {
+    return !read_.empty() && n > 0 && offset <= data_end_ && n <= data_end_ - offset;
   }
 
   // Whether the system has all pages of a mapped region.

@@ -65,10 +65,10 @@ class ReaderStore {
     StorePlace place;
     uint64_t value_at = 0, size = 0;  // of the value, behind the place
   };
-  [[nodiscard]] virtual bool FindLeafAt(StorePlace place, StorageId storage, Slice low, LeafAt* leaf) = 0;
+  [[nodiscard]] virtual bool FindLeafAt(StorePlace place, StorageId storage, Slice low,
+                                        LeafAt* leaf) = 0;
   // Bytes [at, at + size) of its value. False: they cannot be read there.
-  [[nodiscard]] virtual bool CopyLeafAt(const LeafAt& leaf, uint64_t at, size_t size,
-                                        char* to) = 0;
+  [[nodiscard]] virtual bool CopyLeafAt(const LeafAt& leaf, uint64_t at, size_t size, char* to) = 0;
   // Leaves of a storage. Pins the state it was made at. To be used for many seeks.
   virtual Status NewLeafIterator(StorageId storage, std::unique_ptr<LeafIterator>* iterator) = 0;
 

@@ -13,6 +13,18 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION omendb');
 my $hold = 3000;
 
+sub make_table
+{
+	my ($rows) = @_;
+	$node->safe_psql('postgres', <<"SQL");
+DROP TABLE IF EXISTS t;
+CREATE TABLE t (k int) USING omendb;
+CREATE INDEX t_k ON t USING alex (k);
+INSERT INTO t SELECT g * 10 FROM generate_series(1, $rows) g;
+SQL
+	return;
+}
+
 # In one leaf lie 10, 20 .. 8000. With 5, 15 .. 7995 beside them two are made of it; 4005 is the first in
 # the second one. By then `read` has been read.
 sub scan
@@ -21,13 +33,8 @@ sub scan
 	my $met = 0;
 	for (1 .. 5)
 	{
-		$node->safe_psql('postgres', <<"SQL");
-DROP TABLE IF EXISTS t;
-CREATE TABLE t (k int) USING omendb;
-CREATE INDEX t_k ON t USING alex (k);
-INSERT INTO t SELECT g * 10 FROM generate_series(1, 800) g;
-SELECT omendb.flush();
-SQL
+		make_table(800);
+		$node->safe_psql('postgres', 'SELECT omendb.flush()');
 		my $other = session($node);
 		my $held = session($node);
 		$_->do("SET enable_seqscan = off; $settings; SELECT FROM t WHERE k = 10") for $other, $held;
@@ -66,12 +73,7 @@ my $met;
 $node->safe_psql('postgres', 'CREATE TABLE stored (k int) USING omendb; INSERT INTO stored VALUES (1); SELECT omendb.flush()');
 for (1 .. 5)
 {
-	$node->safe_psql('postgres', <<"SQL");
-DROP TABLE IF EXISTS t;
-CREATE TABLE t (k int) USING omendb;
-CREATE INDEX t_k ON t USING alex (k);
-INSERT INTO t SELECT g * 10 FROM generate_series(1, 1600) g;
-SQL
+	make_table(1600);
 	my @held = map { session($node) } 0 .. 55;
 	my ($other, $reader) = map { session($node) } 1 .. 2;
 	# They have read in the store, so that they find out at once.
